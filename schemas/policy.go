@@ -1,0 +1,40 @@
+package schemas
+
+import "time"
+
+// BasisPoints is a share in units of 0.01 %: 10000 is everything.
+type BasisPoints uint16
+
+// Policy is one version of what the proxy does with a workload. Versions are
+// never changed: a new record names the version it replaces, and every reader
+// accepts the first record, in offset order, that continues the accepted one.
+type Policy struct {
+	SchemaVersion string `json:"schema_version"`
+	Project       string `json:"project"`
+	Workload      string `json:"workload"`
+	Version       uint32 `json:"version"`  // from 1
+	Replaces      uint32 `json:"replaces"` // Version − 1; 0 for the first
+	Mode          Mode   `json:"mode"`
+	Candidate     string `json:"candidate,omitempty"`     // provider/model
+	RequestModel  string `json:"request_model,omitempty"` // the baseline it applies to; empty: any priced one
+	// Share of what is not control that takes the decided route.
+	Share BasisPoints `json:"share"`
+	// Control never moves.
+	Control BasisPoints `json:"control"`
+	// Threshold: a request is routed when its score is at most this. 1 admits all.
+	Threshold float64 `json:"threshold"`
+	// Salt keys the assignment to arms; made at the workload's first activation
+	// and carried by every later version, so that sessions keep their arm.
+	Salt []byte `json:"salt,omitempty"`
+	// Override: a person activated what the verdict does not support.
+	Override       bool   `json:"override,omitempty"`
+	OverrideReason string `json:"override_reason,omitempty"` // what the verdict said
+	// Verdict that supported it, by time; zero under an override without one.
+	VerdictAt time.Time `json:"verdict_at,omitzero"`
+	Actor     string    `json:"actor"`
+	Reason    string    `json:"reason"`
+	At        time.Time `json:"at"`
+}
+
+// Key is the policy's key on its topic and in tables: "project/workload".
+func (p *Policy) Key() string { return p.Project + "/" + p.Workload }

@@ -1,0 +1,89 @@
+package schemas
+
+// Status says how a request ended.
+type Status string
+
+// The statuses of a request.
+const (
+	StatusOK            Status = "ok"
+	StatusProviderError Status = "provider_error" // a status of 400 or more, or an error event inside a stream
+	StatusClientAbort   Status = "client_abort"   // the client left before the answer's end
+	StatusTruncated     Status = "truncated"      // the provider left in the middle of the answer
+	StatusTimeout       Status = "timeout"        // a limit of the proxy ended it
+	StatusRefused       Status = "refused"        // by gnomon, after accepting it
+	StatusLost          Status = "lost"           // begun, never seen to end; declared
+)
+
+// Mode is what a policy lets a workload do.
+type Mode string
+
+// The modes of a workload.
+const (
+	ModeObserve Mode = "observe"
+	ModeCanary  Mode = "canary"
+	ModeLive    Mode = "live"
+	ModePaused  Mode = "paused"
+)
+
+// Arm is the experimental arm of a request's session.
+type Arm string
+
+// The arms.
+const (
+	ArmNone    Arm = "none"    // not (yet) in the experiment
+	ArmControl Arm = "control" // always the baseline
+	ArmTreated Arm = "treated" // takes the decided route
+)
+
+// UsageSource says where a request's token counts come from.
+type UsageSource string
+
+// The sources of usage.
+const (
+	UsageProvider  UsageSource = "provider"
+	UsageEstimated UsageSource = "estimated" // never invoiced
+	UsageNone      UsageSource = "none"
+)
+
+// EvidenceState says what is known of a candidate's quality in a workload when
+// a decision is recorded.
+type EvidenceState string
+
+// The states of evidence.
+const (
+	EvidenceNone       EvidenceState = "none"
+	EvidenceCollecting EvidenceState = "collecting"
+	EvidenceReady      EvidenceState = "ready"
+	EvidenceWorse      EvidenceState = "worse"
+)
+
+// Readiness is the word of a verdict.
+type Readiness string
+
+// The verdict words.
+const (
+	Collecting    Readiness = "collecting"
+	Ready         Readiness = "ready"
+	NotWorthwhile Readiness = "not worthwhile"
+	Worse         Readiness = "worse"
+)
+
+// Topics. A topic's dead letters go to its name plus DLQSuffix.
+const (
+	TopicRequests    = "gnomon.requests.v1"
+	TopicHeartbeats  = "gnomon.heartbeats.v1"
+	TopicAcks        = "gnomon.acks.v1"
+	TopicEvaluations = "gnomon.evaluations.v1"
+	TopicFeedback    = "gnomon.feedback.v1"
+	TopicPayloads    = "gnomon.payloads.v1"
+	TopicVerdicts    = "gnomon.verdicts.v1"
+	TopicEvidence    = "gnomon.evidence.v1"
+	TopicPolicies    = "gnomon.policies.v1"
+	TopicKeys        = "gnomon.keys.v1"
+
+	DLQSuffix = ".dlq"
+)
+
+// SchemaVersion is the version of all records, "major.minor". Readers accept
+// any minor of their own major and keep what they do not know.
+const SchemaVersion = "1.0"
