@@ -1,0 +1,166 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is everything that can be set. Field comments are the reference that
+// docs/operators.md is checked against.
+type Config struct {
+	Project    string              `koanf:"project"`    // the tenant all traffic of this gnomon belongs to
+	DataDir    string              `koanf:"data_dir"`   // spool, snapshot, embedded broker and engine
+	Proxy      Proxy               `koanf:"proxy"`      // the data plane
+	Admin      Admin               `koanf:"admin"`      // console, API, metrics
+	Kafka      Kafka               `koanf:"kafka"`      // broker
+	ClickHouse ClickHouse          `koanf:"clickhouse"` // store
+	Engine     Engine              `koanf:"engine"`     // the embedded ClickHouse engine
+	Spool      Spool               `koanf:"spool"`      // the local log of events
+	Providers  map[string]Provider `koanf:"providers"`  // rows of the data plane, by name
+	Ladders    []Ladder            `koanf:"ladders"`    // cheaper models per baseline; empty: the built-in, dated ones
+	Workloads  map[string]Workload `koanf:"workloads"`  // what a workload permits
+	Observe    Observe             `koanf:"observe"`    // the observation period
+	Quality    Quality             `koanf:"quality"`    // the bar a candidate must clear
+	Log        Log                 `koanf:"log"`        // gnomon's own log
+}
+
+// Proxy configures the data plane.
+type Proxy struct {
+	Addr           string        `koanf:"addr"`            // host:port it listens on
+	MaxInFlight    int           `koanf:"max_in_flight"`   // requests at once; past it a clear 503
+	CaptureBytes   int           `koanf:"capture_bytes"`   // of a body that are looked at; forwarding has no bound
+	ConnectTimeout time.Duration `koanf:"connect_timeout"` // to a provider
+	HeaderTimeout  time.Duration `koanf:"header_timeout"`  // until a provider's first byte
+	IdleTimeout    time.Duration `koanf:"idle_timeout"`    // between two reads from a provider
+	DrainTimeout   time.Duration `koanf:"drain_timeout"`   // for answers in flight when asked to stop
+	DraftThreshold float64       `koanf:"draft_threshold"` // score up to which a workload without a policy would be routed
+}
+
+// Admin configures console, API and metrics.
+type Admin struct {
+	Addr      string   `koanf:"addr"`       // host:port; other than loopback needs a token
+	Token     string   `koanf:"token"`      // secret; better: token_file
+	TokenFile string   `koanf:"token_file"` // file holding the token
+	Hosts     []string `koanf:"hosts"`      // Host names it answers to besides IP literals and localhost
+}
+
+// Kafka configures the broker.
+type Kafka struct {
+	Brokers []string `koanf:"brokers"` // host:port of a Kafka cluster; empty: the embedded broker
+	Listen  string   `koanf:"listen"`  // of the embedded broker; loopback only
+}
+
+// ClickHouse configures the store.
+type ClickHouse struct {
+	DSN          string `koanf:"dsn"`           // secret; clickhouse:// or http:// address of a server; empty: the embedded engine
+	Listen       string `koanf:"listen"`        // of the embedded engine
+	PasswordFile string `koanf:"password_file"` // the writer's password; empty: one is made in data_dir
+	Database     string `koanf:"-"`
+}
+
+// Engine configures the embedded ClickHouse engine.
+type Engine struct {
+	Library  string `koanf:"library"`   // path of libchdb; empty: CHDB_LIB_PATH, then the cache folder
+	MemoryMB int    `koanf:"memory_mb"` // bound of the engine process
+}
+
+// Spool configures the local log of events.
+type Spool struct {
+	MaxMB int `koanf:"max_mb"` // bound on disk; past it events are dropped and counted
+}
+
+// Provider is one row of the data plane.
+type Provider struct {
+	Dialect      string `koanf:"dialect"`       // openai or anthropic
+	BaseURL      string `koanf:"base_url"`      // scheme, host and the path before the provider's own
+	APIKey       string `koanf:"api_key"`       // secret; stored credential for rehearsal and for routed requests
+	APIKeyFile   string `koanf:"api_key_file"`  // file holding it
+	IncludeUsage bool   `koanf:"include_usage"` // ask for stream usage where the client did not say
+}
+
+// Ladder names the cheaper models for a baseline, first choice first.
+type Ladder struct {
+	Baseline   string   `koanf:"baseline"`   // provider/model
+	Candidates []string `koanf:"candidates"` // provider/model
+}
+
+// Workload is what a workload permits beyond being observed.
+type Workload struct {
+	DataPolicy string   `koanf:"data_policy"` // none (default) or rehearse: bodies go to a short-lived topic
+	Rehearse   Rehearse `koanf:"rehearse"`
+}
+
+// Rehearse bounds what rehearsal of a workload may spend.
+type Rehearse struct {
+	DailyUSD    float64 `koanf:"daily_usd"`   // cap a day; 0: rehearsal is off
+	Probability float64 `koanf:"probability"` // share of requests drawn, .02 to 1; 0: paced by the cap
+}
+
+// Observe is the observation period.
+type Observe struct {
+	Days  int           `koanf:"days"`  // before a verdict may be ready
+	Every time.Duration `koanf:"every"` // between two looks of the analyzer
+}
+
+// Quality is the bar a candidate must clear.
+type Quality struct {
+	Margin float64 `koanf:"margin"` // how much worse it may be, in points of quality (0.02 = 2 pp)
+	Alpha  float64 `koanf:"alpha"`  // chance of being wrong, over all looks
+}
+
+// Log configures gnomon's own log.
+type Log struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // text or json
+}
+
+// Default returns the configuration without file, environment or flags.
+func Default() Config {
+	return Config{
+		Project: "default",
+		DataDir: defaultDataDir(),
+		Proxy: Proxy{
+			Addr: ":8080", MaxInFlight: 20_000, CaptureBytes: 4 << 20,
+			ConnectTimeout: 10 * time.Second, HeaderTimeout: 10 * time.Minute, IdleTimeout: 5 * time.Minute,
+			DrainTimeout: 30 * time.Second, DraftThreshold: 0.5,
+		},
+		Admin:      Admin{Addr: "127.0.0.1:8081"},
+		Kafka:      Kafka{Listen: "127.0.0.1:19092"},
+		ClickHouse: ClickHouse{Listen: "127.0.0.1:18123"},
+		Engine:     Engine{MemoryMB: 500},
+		Spool:      Spool{MaxMB: 1024},
+		Providers: map[string]Provider{
+			"openai":    {Dialect: "openai", BaseURL: "https://api.openai.com", IncludeUsage: true},
+			"anthropic": {Dialect: "anthropic", BaseURL: "https://api.anthropic.com"},
+		},
+		Observe: Observe{Days: 14, Every: time.Hour},
+		Quality: Quality{Margin: 0.02, Alpha: 0.05},
+		Log:     Log{Level: "info", Format: "text"},
+	}
+}
+
+// defaultDataDir is the user's data folder for gnomon, or ./gnomon-data where
+// no home is known (a container).
+func defaultDataDir() string {
+	if d := os.Getenv("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "gnomon")
+	}
+	if home, err := os.UserHomeDir(); err == nil && home != "" {
+		return filepath.Join(home, ".local", "share", "gnomon")
+	}
+	return "gnomon-data"
+}
+
+// RehearsalPermitted reports whether the workload's bodies may be kept for
+// rehearsal.
+func (c *Config) RehearsalPermitted(workload string) bool {
+	w, ok := c.Workloads[workload]
+	return ok && w.DataPolicy == DataPolicyRehearse && w.Rehearse.DailyUSD > 0
+}
+
+// Data policies.
+const (
+	DataPolicyNone     = "none"
+	DataPolicyRehearse = "rehearse"
+)

@@ -1,0 +1,144 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+func load(t *testing.T, file string, environ []string, flags map[string]any) (*Config, error) {
+	t.Helper()
+	o := Options{Environ: environ, Flags: flags}
+	if environ == nil {
+		o.Environ = []string{}
+	}
+	if file != "" {
+		o.File = filepath.Join(t.TempDir(), "gnomon.yaml")
+		if err := os.WriteFile(o.File, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		t.Chdir(t.TempDir())
+	}
+	return Load(o)
+}
+
+func TestWithoutAnythingTheDefaultsAreUsable(t *testing.T) {
+	c, err := load(t, "", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Proxy.Addr != ":8080" || c.Providers["openai"].BaseURL != "https://api.openai.com" || !c.Providers["openai"].IncludeUsage || c.Providers["anthropic"].Dialect != "anthropic" {
+		t.Errorf("defaults are %+v", c)
+	}
+}
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	file := "proxy:\n  addr: :1\n  idle_timeout: 7s\nadmin:\n  addr: 127.0.0.1:1\nkafka:\n  listen: 127.0.0.1:1\n"
+	c, err := load(t, file, []string{"GNOMON_ADMIN__ADDR=127.0.0.1:2", "GNOMON_KAFKA__LISTEN=127.0.0.1:2"}, map[string]any{"kafka.listen": "127.0.0.1:3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.ClickHouse.Listen, c.Proxy.Addr, c.Admin.Addr, c.Kafka.Listen}
+	if strings.Join(got, " ") != "127.0.0.1:18123 :1 127.0.0.1:2 127.0.0.1:3" {
+		t.Errorf("default, file, environment, flag = %v", got)
+	}
+	if c.Proxy.IdleTimeout != 7*time.Second {
+		t.Errorf("idle_timeout = %v", c.Proxy.IdleTimeout)
+	}
+}
+
+func TestEnvironmentReachesMapsAndLists(t *testing.T) {
+	c, err := load(t, "", []string{"GNOMON_PROVIDERS__OPENAI__BASE_URL=http://127.0.0.1:9", "GNOMON_KAFKA__BROKERS=a:1, b:2", "GNOMON_PROVIDERS__GROQ__BASE_URL=https://groq.example/openai", "GNOMON_PROVIDERS__GROQ__DIALECT=openai", "HOME=/x"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	openai := c.Providers["openai"]
+	if openai.BaseURL != "http://127.0.0.1:9" || openai.Dialect != "openai" || !openai.IncludeUsage {
+		t.Errorf("the built-in row keeps what is not set: %+v", openai)
+	}
+	if c.Providers["groq"].Dialect != "openai" || len(c.Kafka.Brokers) != 2 || c.Kafka.Brokers[1] != "b:2" {
+		t.Errorf("groq %+v, brokers %v", c.Providers["groq"], c.Kafka.Brokers)
+	}
+}
+
+func TestWorkloadNamesMayHoldDotsAndSlashes(t *testing.T) {
+	c, err := load(t, "workloads:\n  support/summary.v2:\n    data_policy: rehearse\n    rehearse: {daily_usd: 5, probability: 0.1}\n", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.RehearsalPermitted("support/summary.v2") || c.RehearsalPermitted("other") {
+		t.Errorf("workloads = %+v", c.Workloads)
+	}
+}
+
+func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
+	for _, tt := range []struct {
+		name, file string
+		env        []string
+		want       []string
+	}{
+		{"broken YAML names the line", "proxy:\n  addr: [\n", nil, []string{"gnomon.yaml", "line 2"}},
+		{"an unknown key names line, key and the near one", "proxy:\n  adr: :1\n", nil, []string{"gnomon.yaml:2", `"proxy.adr"`, `"proxy.addr"`}},
+		{"an unknown key in the environment", "", []string{"GNOMON_PROXY__ADR=:1"}, []string{"GNOMON_PROXY__ADR", "proxy.addr"}},
+		{"a key set twice", "project: a\nproject: b\n", nil, []string{"project", "line 1"}},
+		{"a number where a duration belongs", "proxy:\n  max_in_flight: many\n", nil, []string{"gnomon.yaml:2", "max_in_flight"}},
+		{"an address without port", "proxy:\n  addr: localhost\n", nil, []string{"gnomon.yaml:2", "proxy.addr", "host:port"}},
+		{"the admin plane abroad without a token", "", []string{"GNOMON_ADMIN__ADDR=0.0.0.0:8081"}, []string{"GNOMON_ADMIN__ADDR", "token_file"}},
+		{"the embedded broker abroad", "kafka: {listen: \"0.0.0.0:9092\"}\n", nil, []string{"kafka.listen", "loopback"}},
+		{"a project in capitals", "project: Acme\n", nil, []string{"gnomon.yaml:1", "project", "lower-case"}},
+		{"a provider without dialect", "providers:\n  groq:\n    base_url: https://x.example\n", nil, []string{"providers.groq.dialect", "openai, anthropic"}},
+		{"a password in an address", "providers:\n  openai:\n    base_url: https://u:p@x.example\n", nil, []string{"gnomon.yaml:3", "api_key_file"}},
+		{"a sample too thin to weigh", "workloads:\n  w: {data_policy: rehearse, rehearse: {daily_usd: 1, probability: 0.001}}\n", nil, []string{"probability", "0.02"}},
+		{"rehearsal without permission", "workloads:\n  w: {rehearse: {daily_usd: 1}}\n", nil, []string{"data_policy"}},
+		{"a secret given twice", "admin: {token: a, token_file: b}\n", nil, []string{"admin.token"}},
+		{"a margin in percent", "quality: {margin: 2}\n", nil, []string{"quality.margin", "0.02"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, tt.file, tt.env, nil)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("error %q does not name %q", err, w)
+				}
+			}
+		})
+	}
+}
+
+func TestANamedFileMustExist(t *testing.T) {
+	if _, err := Load(Options{File: filepath.Join(t.TempDir(), "none.yaml"), Environ: []string{}}); err == nil {
+		t.Fatal("accepted")
+	}
+}
+
+func TestRedactedShowsNoSecretAndLoadsAgain(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(secret, []byte("planted-api-key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, "admin: {token: planted-token}\nclickhouse: {dsn: \"http://u:planted-pass@h:1/gnomon\"}\nproviders:\n  openai: {api_key_file: "+secret+"}\n", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Providers["openai"].APIKey != "planted-api-key" {
+		t.Errorf("api key = %q", c.Providers["openai"].APIKey)
+	}
+	out, err := c.Redacted().YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), "planted") {
+		t.Errorf("a secret is shown:\n%s", out)
+	}
+	var m map[string]any
+	if err := yaml.Unmarshal(out, &m); err != nil || m["proxy"].(map[string]any)["idle_timeout"] != "5m0s" {
+		t.Errorf("printed %v, %v", m, err)
+	}
+}

@@ -1,0 +1,243 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+)
+
+// delim separates the parts of a key inside koanf. It is no character that a
+// workload's name may hold, unlike the dot that people write.
+const delim = "\x1f"
+
+// EnvPrefix starts every environment variable that configures gnomon.
+const EnvPrefix = "GNOMON_"
+
+// Options say where a configuration comes from.
+type Options struct {
+	// File is read when it is set, and must then exist; otherwise gnomon.yaml
+	// of the working folder is read when it is there.
+	File string
+	// Flags are dotted keys set on the command line; they win over all.
+	Flags map[string]any
+	// Environ is os.Environ() when nil.
+	Environ []string
+}
+
+// DefaultFile is read from the working folder when no file is named.
+const DefaultFile = "gnomon.yaml"
+
+// Load reads, merges and validates a configuration. Errors name the file and
+// line, the environment variable or the flag, and the key.
+func Load(o Options) (*Config, error) {
+	k := koanf.NewWithConf(koanf.Conf{Delim: delim, StrictMerge: false})
+	origins := origins{}
+	if err := loadFile(k, o.File, origins); err != nil {
+		return nil, err
+	}
+	if err := loadEnv(k, o.Environ, origins); err != nil {
+		return nil, err
+	}
+	if err := loadFlags(k, o.Flags, origins); err != nil {
+		return nil, err
+	}
+	c := Default()
+	if err := decode(k, &c, origins); err != nil {
+		return nil, err
+	}
+	if err := c.readSecrets(); err != nil {
+		return nil, err
+	}
+	if err := c.validate(origins); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// origins remembers where a dotted key was set: "gnomon.yaml:12", "environment
+// variable GNOMON_PROXY__ADDR", "flag --addr".
+type origins map[string]string
+
+func (o origins) of(key string) string {
+	for k := key; k != ""; {
+		if at, ok := o[k]; ok {
+			return at
+		}
+		i := strings.LastIndex(k, delim)
+		if i < 0 {
+			break
+		}
+		k = k[:i]
+	}
+	return "configuration"
+}
+
+func loadFile(k *koanf.Koanf, path string, o origins) error {
+	explicit := path != ""
+	if !explicit {
+		path = DefaultFile
+	}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) && !explicit {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("configuration file: %w", err)
+	}
+	if err := checkFile(path, raw, o); err != nil {
+		return err
+	}
+	if err := k.Load(rawbytes.Provider(raw), yaml.Parser()); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// loadEnv maps GNOMON_PROXY__ADDR to proxy.addr. Lists are comma-separated.
+// Structures that have no scalar form (ladders) belong in the file.
+func loadEnv(k *koanf.Koanf, environ []string, o origins) error {
+	if environ == nil {
+		environ = os.Environ()
+	}
+	var wrong error
+	p := env.Provider(delim, env.Opt{
+		Prefix:      EnvPrefix,
+		EnvironFunc: func() []string { return environ },
+		TransformFunc: func(name, value string) (string, any) {
+			if slices.Contains(reservedEnv, name) {
+				return "", nil
+			}
+			key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, EnvPrefix)), "__", delim)
+			kind, ok := lookup(key)
+			if !ok {
+				wrong = errors.Join(wrong, fmt.Errorf("environment variable %s: unknown key %q%s", name, dotted(key), didYouMean(key)))
+				return "", nil
+			}
+			o[key] = "environment variable " + name
+			if kind == reflect.Slice {
+				return key, splitList(value)
+			}
+			return key, value
+		},
+	})
+	if err := k.Load(p, nil); err != nil {
+		return fmt.Errorf("environment: %w", err)
+	}
+	return wrong
+}
+
+// reservedEnv are variables with gnomon's prefix that are no configuration.
+var reservedEnv = []string{"GNOMON_CONFIG", "GNOMON_ENGINE_CHILD", "GNOMON_REQUIRE_ENGINE", "GNOMON_REFERENCE", "GNOMON_CONSOLE_URL", "GNOMON_BENCH_STATS"}
+
+func loadFlags(k *koanf.Koanf, flags map[string]any, o origins) error {
+	m := map[string]any{}
+	for key, v := range flags {
+		inner := strings.ReplaceAll(key, ".", delim)
+		m[inner] = v
+		o[inner] = "flag --" + strings.NewReplacer(".", "-", "_", "-").Replace(key)
+	}
+	return k.Load(confmap.Provider(m, delim), nil)
+}
+
+func splitList(s string) []string {
+	var list []string
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+func decode(k *koanf.Koanf, c *Config, o origins) error {
+	base := c.Providers
+	c.Providers = nil
+	err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{
+		Result: c, WeaklyTypedInput: true, TagName: "koanf",
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+	}})
+	if err != nil {
+		return decodeError(err, o)
+	}
+	// A built-in row that the configuration names keeps what it does not set.
+	set := c.Providers
+	c.Providers = base
+	for name, p := range set {
+		name = strings.ToLower(name)
+		row, builtin := base[name]
+		merged := mergeProvider(row, p, k, name, builtin)
+		c.Providers[name] = merged
+	}
+	return nil
+}
+
+func mergeProvider(row, p Provider, k *koanf.Koanf, name string, builtin bool) Provider {
+	if !builtin {
+		return p
+	}
+	if p.Dialect == "" {
+		p.Dialect = row.Dialect
+	}
+	if p.BaseURL == "" {
+		p.BaseURL = row.BaseURL
+	}
+	if !k.Exists(strings.Join([]string{"providers", name, "include_usage"}, delim)) {
+		p.IncludeUsage = row.IncludeUsage
+	}
+	return p
+}
+
+// decodeError turns mapstructure's error into one that says where the value was
+// set.
+func decodeError(err error, o origins) error {
+	text := err.Error()
+	key := ""
+	if i := strings.IndexByte(text, '\''); i >= 0 {
+		if j := strings.IndexByte(text[i+1:], '\''); j >= 0 {
+			key = text[i+1 : i+1+j]
+		}
+	}
+	inner := strings.ToLower(strings.NewReplacer(".", delim, "[", delim, "]", "").Replace(key))
+	return fmt.Errorf("%s: %s has a wrong value: %w", o.of(inner), key, err)
+}
+
+// readSecrets fills secrets from the files that name them.
+func (c *Config) readSecrets() error {
+	read := func(key, path string, into *string) error {
+		if path == "" {
+			return nil
+		}
+		if *into != "" {
+			return fmt.Errorf("%s and its _file are both set: keep one", key)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("%s_file: %w", key, err)
+		}
+		*into = strings.TrimSpace(string(b))
+		if *into == "" {
+			return fmt.Errorf("%s_file: %s is empty", key, path)
+		}
+		return nil
+	}
+	if err := read("admin.token", c.Admin.TokenFile, &c.Admin.Token); err != nil {
+		return err
+	}
+	for name, p := range c.Providers {
+		if err := read("providers."+name+".api_key", p.APIKeyFile, &p.APIKey); err != nil {
+			return err
+		}
+		c.Providers[name] = p
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	projectName  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	modelName    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*/\S+$`)
+)
+
+// validate checks every value once, and says for each wrong one where it was
+// set and what would be right.
+func (c *Config) validate(o origins) error {
+	var errs []error
+	wrong := func(key, format string, args ...any) {
+		inner := strings.ReplaceAll(key, ".", delim)
+		errs = append(errs, fmt.Errorf("%s: %s: %s", o.of(inner), key, fmt.Sprintf(format, args...)))
+	}
+	if !projectName.MatchString(c.Project) {
+		wrong("project", "%q is no project name: lower-case letters, digits and -", c.Project)
+	}
+	if c.DataDir == "" {
+		wrong("data_dir", "must name a folder")
+	}
+	checkAddr := func(key, addr string) {
+		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+			wrong(key, "%q is no address: want host:port, like 127.0.0.1:8081 or :8080", addr)
+		}
+	}
+	checkAddr("proxy.addr", c.Proxy.Addr)
+	checkAddr("admin.addr", c.Admin.Addr)
+	checkAddr("kafka.listen", c.Kafka.Listen)
+	checkAddr("clickhouse.listen", c.ClickHouse.Listen)
+	for _, b := range c.Kafka.Brokers {
+		checkAddr("kafka.brokers", b)
+	}
+	if !loopback(c.Kafka.Listen) {
+		wrong("kafka.listen", "%q is not on loopback: the embedded broker has no authentication; use kafka.brokers for a cluster", c.Kafka.Listen)
+	}
+	if !loopback(c.Admin.Addr) && c.Admin.Token == "" {
+		wrong("admin.addr", "%q is not on loopback and admin.token_file is not set: whoever reaches it could switch traffic", c.Admin.Addr)
+	}
+	c.validateBounds(wrong)
+	c.validateProviders(wrong)
+	c.validateWorkloads(wrong)
+	if c.ClickHouse.DSN != "" {
+		u, err := url.Parse(c.ClickHouse.DSN)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"clickhouse", "tcp", "http", "https"}, u.Scheme) {
+			wrong("clickhouse.dsn", "want clickhouse://user:password@host:9000/gnomon or http://user:password@host:8123/gnomon")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {
+	positive := map[string]bool{
+		"proxy.max_in_flight":   c.Proxy.MaxInFlight > 0,
+		"proxy.capture_bytes":   c.Proxy.CaptureBytes > 0,
+		"proxy.connect_timeout": c.Proxy.ConnectTimeout > 0,
+		"proxy.header_timeout":  c.Proxy.HeaderTimeout > 0,
+		"proxy.idle_timeout":    c.Proxy.IdleTimeout > 0,
+		"proxy.drain_timeout":   c.Proxy.DrainTimeout > 0,
+		"engine.memory_mb":      c.Engine.MemoryMB >= 200,
+		"spool.max_mb":          c.Spool.MaxMB >= 8,
+		"observe.days":          c.Observe.Days > 0,
+		"observe.every":         c.Observe.Every > 0,
+	}
+	for _, key := range slices.Sorted(mapsKeys(positive)) {
+		if !positive[key] {
+			wrong(key, "is too small")
+		}
+	}
+	if c.Proxy.DraftThreshold < 0 || c.Proxy.DraftThreshold > 1 {
+		wrong("proxy.draft_threshold", "%v is not between 0 and 1", c.Proxy.DraftThreshold)
+	}
+	if c.Quality.Margin <= 0 || c.Quality.Margin >= 1 {
+		wrong("quality.margin", "%v is not between 0 and 1 (0.02 is two points)", c.Quality.Margin)
+	}
+	if c.Quality.Alpha <= 0 || c.Quality.Alpha > 0.5 {
+		wrong("quality.alpha", "%v is not between 0 and 0.5", c.Quality.Alpha)
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		wrong("log.level", "%q is none of debug, info, warn, error", c.Log.Level)
+	}
+	if !slices.Contains([]string{"text", "json"}, c.Log.Format) {
+		wrong("log.format", "%q is none of text, json", c.Log.Format)
+	}
+}
+
+func (c *Config) validateProviders(wrong func(key, format string, args ...any)) {
+	for _, name := range slices.Sorted(mapsKeys(c.Providers)) {
+		p, key := c.Providers[name], "providers."+name
+		if !providerName.MatchString(name) || slices.Contains([]string{"v1", "v1beta"}, name) {
+			wrong(key, "%q is no provider name: lower-case letters, digits, - and _; not v1", name)
+		}
+		if !slices.Contains([]string{"openai", "anthropic"}, p.Dialect) {
+			wrong(key+".dialect", "%q is none of openai, anthropic", p.Dialect)
+		}
+		u, err := url.Parse(p.BaseURL)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+			wrong(key+".base_url", "%q is no address of a provider: want https://host", p.BaseURL)
+		} else if u.User != nil {
+			wrong(key+".base_url", "holds a password: put it in %s.api_key_file", key)
+		}
+	}
+	for i, l := range c.Ladders {
+		key := fmt.Sprintf("ladders.%d", i)
+		if !modelName.MatchString(l.Baseline) {
+			wrong(key+".baseline", "%q: want provider/model", l.Baseline)
+		}
+		if len(l.Candidates) == 0 || len(l.Candidates) > 16 {
+			wrong(key+".candidates", "want 1 to 16 cheaper models, has %d", len(l.Candidates))
+		}
+		for _, m := range l.Candidates {
+			if !modelName.MatchString(m) {
+				wrong(key+".candidates", "%q: want provider/model", m)
+			}
+		}
+	}
+}
+
+func (c *Config) validateWorkloads(wrong func(key, format string, args ...any)) {
+	for _, name := range slices.Sorted(mapsKeys(c.Workloads)) {
+		w, key := c.Workloads[name], "workloads."+name
+		if !slices.Contains([]string{"", DataPolicyNone, DataPolicyRehearse}, w.DataPolicy) {
+			wrong(key+".data_policy", "%q is none of none, rehearse", w.DataPolicy)
+		}
+		r := w.Rehearse
+		if r.DailyUSD < 0 {
+			wrong(key+".rehearse.daily_usd", "is negative")
+		}
+		if r.Probability != 0 && (r.Probability < 0.02 || r.Probability > 1) {
+			wrong(key+".rehearse.probability", "%v is not between 0.02 and 1: below 2 %% no weighting repairs the sample", r.Probability)
+		}
+		if r.DailyUSD > 0 && w.DataPolicy != DataPolicyRehearse {
+			wrong(key+".rehearse", "is set, but data_policy does not permit keeping bodies: set data_policy: rehearse")
+		}
+	}
+}
+
+// loopback reports whether an address can be reached from this machine only.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true // reported as malformed elsewhere
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
