@@ -1,0 +1,249 @@
+package activation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// A Topic is the policy log on the broker.
+type Topic interface {
+	// Follow calls fn for every record from the first on, in order, and
+	// caughtUp each time it has (re)read to the end that stood when it
+	// connected. It returns only when ctx ends; a broker that is away is
+	// waited for. After the topic was made anew it starts from the first
+	// record again, and reset is called before.
+	Follow(ctx context.Context, fn func(offset int64, value []byte), caughtUp func(end int64), reset func()) error
+	// Append writes one record and returns its own offset once the broker has
+	// it.
+	Append(ctx context.Context, key string, value []byte) (offset int64, err error)
+}
+
+// ErrConflict says that another version was accepted first.
+var ErrConflict = errors.New("the policy was changed by someone else meanwhile")
+
+// Keeper follows the policy log and keeps what is accepted, in memory and on
+// disk. Its methods are safe for concurrent use.
+type Keeper struct {
+	path  string
+	topic Topic
+	log   *slog.Logger
+
+	mu       sync.Mutex
+	accepted *chain        // what holds
+	read     *chain        // what the topic alone says, to notice that it has lost something
+	offset   int64         // next offset to be read
+	current  bool          // read to the topic's end at least once since connecting
+	alarm    string        // why the snapshot stands against the topic; empty when it does not
+	changed  chan struct{} // closed and replaced at each record read
+	onChange func([]schemas.Policy)
+}
+
+// OpenKeeper reads the snapshot at path. A damaged snapshot is set aside with
+// an alarm: without one everything observes until the topic has been read.
+// onChange is called with the accepted policies at once and after each change,
+// never concurrently; it must not block.
+func OpenKeeper(path string, topic Topic, onChange func([]schemas.Policy), log *slog.Logger) (*Keeper, error) {
+	k := &Keeper{path: path, topic: topic, log: log, accepted: newChain(), read: newChain(), changed: make(chan struct{}), onChange: onChange}
+	records, err := readSnapshot(path)
+	switch {
+	case errors.Is(err, ErrSnapshot):
+		k.alarm = err.Error()
+		log.Error("policy snapshot cannot be trusted: every workload observes until the policy topic has been read", "err", err)
+		if err := setAside(path); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	}
+	for _, p := range records {
+		k.accepted.accept(p)
+	}
+	onChange(k.accepted.latest())
+	return k, nil
+}
+
+// Run follows the topic until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	err := k.topic.Follow(ctx, func(offset int64, value []byte) { k.apply(offset, value) }, func(int64) { k.caughtUp(ctx) }, k.reset)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// apply takes one record of the topic.
+func (k *Keeper) apply(offset int64, value []byte) {
+	var p schemas.Policy
+	err := json.Unmarshal(value, &p)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil || p.Workload == "" || p.Project == "" {
+		k.log.Error("policy record cannot be read and is ignored", "offset", offset, "err", err)
+	} else {
+		k.read.accept(p)
+		if k.accepted.accept(p) {
+			k.save()
+			k.onChange(k.accepted.latest())
+		}
+	}
+	k.offset = offset + 1
+	close(k.changed)
+	k.changed = make(chan struct{})
+}
+
+// save writes the snapshot; mu is held. A disk that does not take it is an
+// alarm, not a reason to disobey: the policy holds in memory.
+func (k *Keeper) save() {
+	if err := writeSnapshot(k.path, k.accepted.all()); err != nil {
+		k.alarm = "policy snapshot cannot be written: " + err.Error()
+		k.log.Error("policy snapshot cannot be written", "path", k.path, "err", err)
+	}
+}
+
+// caughtUp compares the topic with what is accepted, and gives the topic back
+// what it has lost.
+func (k *Keeper) caughtUp(ctx context.Context) {
+	k.mu.Lock()
+	missing := k.accepted.beyond(k.read)
+	if len(missing) == 0 {
+		k.current, k.alarm = true, ""
+	} else {
+		k.alarm = fmt.Sprintf("the policy topic is %d records shorter than this process's snapshot: the snapshot holds, the topic is being mended", len(missing))
+	}
+	k.mu.Unlock()
+	if len(missing) == 0 {
+		return
+	}
+	k.log.Error("policy topic has lost records: the snapshot holds and is written back", "missing", len(missing))
+	go k.mend(ctx, missing)
+}
+
+// mend appends what the topic has lost. Several keepers may do so at once:
+// readers ignore what they have.
+func (k *Keeper) mend(ctx context.Context, missing []schemas.Policy) {
+	for _, p := range missing {
+		value, err := json.Marshal(&p)
+		if err == nil {
+			_, err = k.topic.Append(ctx, p.Key(), value)
+		}
+		if err != nil {
+			k.log.Error("policy topic could not be mended; tried again at the next connection", "err", err)
+			return
+		}
+	}
+	k.mu.Lock()
+	k.current, k.alarm = true, ""
+	k.mu.Unlock()
+}
+
+// reset is called when the topic starts anew under us.
+func (k *Keeper) reset() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.read, k.offset, k.current = newChain(), 0, false
+}
+
+// Current reports whether the accepted policies equal the topic's end, and an
+// alarm to show when something is wrong.
+func (k *Keeper) Current() (ok bool, alarm string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current, k.alarm
+}
+
+// Policy returns the accepted version of a workload, nil when it has none.
+func (k *Keeper) Policy(project, workload string) *schemas.Policy {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.accepted.current(project + "/" + workload)
+}
+
+// History returns all accepted versions of a workload, oldest first.
+func (k *Keeper) History(project, workload string) []schemas.Policy {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append([]schemas.Policy(nil), k.accepted.versions[project+"/"+workload]...)
+}
+
+// Latest returns the accepted version of every workload that has one.
+func (k *Keeper) Latest() []schemas.Policy {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.accepted.latest()
+}
+
+// Propose writes p as the next version of its workload and waits until this
+// keeper has read it back: when it returns nil, broker and snapshot have it.
+// It sets Version, Replaces, SchemaVersion and At. ErrConflict means that
+// another record was accepted in its place.
+func (k *Keeper) Propose(ctx context.Context, p schemas.Policy) (schemas.Policy, error) {
+	p.SchemaVersion = schemas.SchemaVersion
+	p.Version = p.Replaces + 1
+	p.At = time.Now().UTC().Truncate(time.Millisecond)
+	if now := k.Policy(p.Project, p.Workload); version(now) != p.Replaces {
+		return p, fmt.Errorf("%w: version %d holds, this one would replace %d", ErrConflict, version(now), p.Replaces)
+	}
+	value, err := json.Marshal(&p)
+	if err != nil {
+		return p, err
+	}
+	offset, err := k.topic.Append(ctx, p.Key(), value)
+	if err != nil {
+		return p, fmt.Errorf("policy could not be written to the broker (it may or may not have arrived; look before trying again): %w", err)
+	}
+	if err := k.wait(ctx, offset); err != nil {
+		return p, fmt.Errorf("policy was written at offset %d but not read back: %w", offset, err)
+	}
+	return p, k.won(p, value)
+}
+
+func version(p *schemas.Policy) uint32 {
+	if p == nil {
+		return 0
+	}
+	return p.Version
+}
+
+// wait returns once the record at offset has been read.
+func (k *Keeper) wait(ctx context.Context, offset int64) error {
+	for {
+		k.mu.Lock()
+		done, changed := k.offset > offset, k.changed
+		k.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// won reports whether p is what was accepted at its version.
+func (k *Keeper) won(p schemas.Policy, value []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	have := k.accepted.versions[p.Key()]
+	if int(p.Version) <= len(have) {
+		if got, err := json.Marshal(&have[p.Version-1]); err == nil && string(got) == string(value) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: version %d by %s holds", ErrConflict, len(have), actorOf(have))
+}
+
+func actorOf(have []schemas.Policy) string {
+	if len(have) == 0 {
+		return "nobody"
+	}
+	return have[len(have)-1].Actor
+}

@@ -1,0 +1,262 @@
+package activation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeTopic is a log in memory. lose makes it anew, empty, under its followers.
+type fakeTopic struct {
+	mu      sync.Mutex
+	records [][]byte
+	life    int
+	grown   chan struct{}
+	down    error
+}
+
+func newFakeTopic() *fakeTopic { return &fakeTopic{grown: make(chan struct{})} }
+
+func (f *fakeTopic) signal() { close(f.grown); f.grown = make(chan struct{}) }
+
+func (f *fakeTopic) lose() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.records, f.life = nil, f.life+1
+	f.signal()
+}
+
+func (f *fakeTopic) Append(_ context.Context, _ string, value []byte) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down != nil {
+		return 0, f.down
+	}
+	f.records = append(f.records, value)
+	f.signal()
+	return int64(len(f.records) - 1), nil
+}
+
+func (f *fakeTopic) Follow(ctx context.Context, fn func(int64, []byte), caughtUp func(int64), reset func()) error {
+	life, next, caught := 0, 0, false
+	for {
+		f.mu.Lock()
+		if f.life != life {
+			life, next, caught = f.life, 0, false
+			reset()
+		}
+		batch, grown := f.records[next:], f.grown
+		f.mu.Unlock()
+		for _, r := range batch {
+			fn(int64(next), r)
+			next++
+		}
+		if !caught {
+			caught = true
+			caughtUp(int64(next))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-grown:
+		}
+	}
+}
+
+type seen struct {
+	mu   sync.Mutex
+	last []schemas.Policy
+}
+
+func (s *seen) set(p []schemas.Policy) { s.mu.Lock(); s.last = p; s.mu.Unlock() }
+
+func start(t *testing.T, ctx context.Context, path string, topic Topic) (*Keeper, *seen) {
+	t.Helper()
+	s := &seen{}
+	k, err := OpenKeeper(path, topic, s.set, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = k.Run(ctx) }()
+	synctest.Wait()
+	return k, s
+}
+
+func policy(workload string, replaces uint32, reason string) schemas.Policy {
+	return schemas.Policy{Project: "acme", Workload: workload, Replaces: replaces, Mode: schemas.ModeCanary, Candidate: "openai/small", Actor: "ann", Reason: reason}
+}
+
+func TestProposedPolicyIsInMemoryAndOnDiskWhenItReturns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policies.json")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		k, s := start(t, ctx, path, newFakeTopic())
+		if _, err := k.Propose(ctx, policy("w", 0, "try")); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.last) != 1 || s.last[0].Reason != "try" {
+			t.Errorf("told the proxy %+v", s.last)
+		}
+		onDisk, err := readSnapshot(path)
+		if err != nil || len(onDisk) != 1 || onDisk[0].Version != 1 {
+			t.Errorf("snapshot %+v, %v", onDisk, err)
+		}
+	})
+}
+
+func TestOfTwoWritersOneWinsAndTheOtherIsToldSo(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		topic := newFakeTopic()
+		a, _ := start(t, ctx, filepath.Join(dir, "a"), topic)
+		b, _ := start(t, ctx, filepath.Join(dir, "b"), topic)
+		// Both have looked at version 0 before either wrote: b's record is
+		// already in the topic when a's Append lands behind it.
+		mine := policy("w", 0, "b was first")
+		mine.Version = 1
+		raw, _ := json.Marshal(mine)
+		if _, err := topic.Append(ctx, "acme/w", raw); err != nil {
+			t.Fatal(err)
+		}
+		_, err := a.Propose(ctx, policy("w", 0, "a was second"))
+		if !errors.Is(err, ErrConflict) {
+			t.Fatalf("a's second record: %v", err)
+		}
+		synctest.Wait()
+		for _, k := range []*Keeper{a, b} {
+			if got := k.Policy("acme", "w"); got == nil || got.Reason != "b was first" {
+				t.Errorf("holds %+v", got)
+			}
+		}
+	})
+}
+
+func TestAnEmptyTopicNeverBeatsTheSnapshotAndIsMended(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		topic := newFakeTopic()
+		k, s := start(t, ctx, filepath.Join(dir, "a"), topic)
+		for v := range uint32(3) {
+			if _, err := k.Propose(ctx, policy("w", v, "step")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		topic.lose()
+		synctest.Wait()
+		if got := s.last; len(got) != 1 || got[0].Version != 3 {
+			t.Errorf("after the topic was lost the proxy obeys %+v", got)
+		}
+		// A newcomer without snapshot learns the whole chain from the topic.
+		fresh, _ := start(t, ctx, filepath.Join(dir, "b"), topic)
+		if got := fresh.History("acme", "w"); len(got) != 3 {
+			t.Errorf("the mended topic holds %d of 3 versions", len(got))
+		}
+		if ok, alarm := k.Current(); !ok || alarm != "" {
+			t.Errorf("after mending: current %v, alarm %q", ok, alarm)
+		}
+		if _, err := k.Propose(ctx, policy("w", 3, "goes on")); err != nil {
+			t.Errorf("the next version: %v", err)
+		}
+	})
+}
+
+func TestARestartWithoutBrokerObeysTheSnapshot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policies.json")
+	p := policy("w", 0, "kept")
+	p.Version = 1
+	if err := writeSnapshot(path, []schemas.Policy{p}); err != nil {
+		t.Fatal(err)
+	}
+	s := &seen{}
+	k, err := OpenKeeper(path, newFakeTopic(), s.set, slog.New(slog.DiscardHandler))
+	if err != nil || len(s.last) != 1 {
+		t.Fatalf("told %+v, %v", s.last, err)
+	}
+	if ok, _ := k.Current(); ok {
+		t.Error("claims to equal a topic that it has not read")
+	}
+}
+
+func TestADamagedSnapshotIsSetAsideAndSaid(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policies.json")
+	p := policy("w", 0, "kept")
+	p.Version = 1
+	if err := writeSnapshot(path, []schemas.Policy{p}); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw {
+		bad := append([]byte(nil), raw...)
+		bad[i] ^= 0x20
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readSnapshot(path)
+		if err == nil && len(got) == 1 && got[0].Reason == "kept" && got[0].Version == 1 {
+			continue // a flipped case in the header's key is read the same
+		}
+		if !errors.Is(err, ErrSnapshot) {
+			t.Fatalf("byte %d flipped: %+v, %v", i, got, err)
+		}
+	}
+	s := &seen{}
+	k, err := OpenKeeper(path, newFakeTopic(), s.set, slog.New(slog.DiscardHandler))
+	if err != nil || len(s.last) != 0 {
+		t.Fatalf("%+v, %v", s.last, err)
+	}
+	if _, alarm := k.Current(); alarm == "" {
+		t.Error("no alarm")
+	}
+	if _, err := os.Stat(path + ".damaged"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARecordThatCannotBeReadIsPassedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		topic := newFakeTopic()
+		k, _ := start(t, ctx, path, topic)
+		if _, err := topic.Append(ctx, "x", []byte("{not json")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Propose(ctx, policy("w", 0, "after poison")); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestABrokerThatIsAwaySaysSo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		topic := newFakeTopic()
+		k, _ := start(t, ctx, path, topic)
+		topic.down = errors.New("connection refused")
+		if _, err := k.Propose(ctx, policy("w", 0, "x")); err == nil || errors.Is(err, ErrConflict) {
+			t.Errorf("Propose = %v", err)
+		}
+	})
+}
