@@ -1,0 +1,47 @@
+# gnomon's few verbs. `make` or `make help` lists them.
+GO ?= go
+BIN := bin/gnomon
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# The race detector needs a C compiler; where there is none the tests run without it and say so.
+CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
+RACE := $(if $(CC_FOUND),-race,)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run build test bench bench-stats lint engine browser clean
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+build: ## compile bin/gnomon
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/gnomon
+
+engine: build ## bring ClickHouse's engine into the user's cache folder, verified
+	@$(BIN) engine fetch
+
+demo: engine ## everything on this machine, simulated providers, no API key (DEMO_SECONDS=60 ends by itself)
+	@$(BIN) demo
+
+run: engine ## gnomon serve with your own gnomon.yaml or the defaults
+	@$(BIN) serve
+
+test: engine ## all tests of the main module, with the race detector where a C compiler is found
+	@$(if $(RACE),,echo "no C compiler found: the tests run without the race detector")
+	GNOMON_REQUIRE_ENGINE=1 $(GO) test $(RACE) -timeout 10m ./...
+
+bench: engine ## benchmarks and the figures of the README
+	@./bench.sh
+
+bench-stats: ## the full checks of the statistics, each beside the naive method that fails it
+	GNOMON_BENCH_STATS=1 $(GO) test -timeout 60m -count=1 -v -run 'BenchStats' ./analyzer/... ./internal/simulator/...
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+browser: ## the console in headless Chromium, against a running gnomon (GNOMON_CONSOLE_URL)
+	@cd e2e/browser && npm ci --no-audit --no-fund --silent && npm test
+
+clean: ## remove what was built
+	rm -rf bin out
