@@ -54,9 +54,9 @@ type Kafka struct {
 // ClickHouse configures the store.
 type ClickHouse struct {
 	DSN          string `koanf:"dsn"`           // secret; clickhouse:// or http:// address of a server; empty: the embedded engine
+	ReadDSN      string `koanf:"read_dsn"`      // secret; the same server as a read-only user, for all that only reads; empty: dsn
 	Listen       string `koanf:"listen"`        // of the embedded engine
 	PasswordFile string `koanf:"password_file"` // the writer's password; empty: one is made in data_dir
-	Database     string `koanf:"-"`
 }
 
 // Engine configures the embedded ClickHouse engine.

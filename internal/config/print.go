@@ -22,13 +22,15 @@ func (c *Config) Redacted() *Config {
 		}
 	}
 	hide(&r.Admin.Token)
-	if u, err := url.Parse(r.ClickHouse.DSN); r.ClickHouse.DSN != "" {
-		if err != nil {
-			r.ClickHouse.DSN = redacted
+	hideIn := func(address *string) {
+		if u, err := url.Parse(*address); err == nil {
+			*address = u.Redacted()
 		} else {
-			r.ClickHouse.DSN = u.Redacted()
+			*address = redacted
 		}
 	}
+	hideIn(&r.ClickHouse.DSN)
+	hideIn(&r.ClickHouse.ReadDSN)
 	r.Providers = maps.Clone(c.Providers)
 	for name, p := range r.Providers {
 		hide(&p.APIKey)

@@ -52,10 +52,10 @@ func (c *Config) validate(o origins) error {
 	c.validateBounds(wrong)
 	c.validateProviders(wrong)
 	c.validateWorkloads(wrong)
-	if c.ClickHouse.DSN != "" {
-		u, err := url.Parse(c.ClickHouse.DSN)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"clickhouse", "tcp", "http", "https"}, u.Scheme) {
-			wrong("clickhouse.dsn", "want clickhouse://user:password@host:9000/gnomon or http://user:password@host:8123/gnomon")
+	for key, dsn := range map[string]string{"clickhouse.dsn": c.ClickHouse.DSN, "clickhouse.read_dsn": c.ClickHouse.ReadDSN} {
+		u, err := url.Parse(dsn)
+		if dsn != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"clickhouse", "tcp", "http", "https"}, u.Scheme)) {
+			wrong(key, "want clickhouse://user:password@host:9000/gnomon or http://user:password@host:8123/gnomon")
 		}
 	}
 	return errors.Join(errs...)
