@@ -1,0 +1,105 @@
+package dashboards
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// request reads one request and takes its decision apart.
+func (s *server) request(ctx context.Context, project, id string) (requestAnswer, error) {
+	if _, err := uuid.Parse(id); err != nil {
+		return requestAnswer{}, &Error{Code: "bad_request_id", Message: "That is not a request id.", Hint: "Copy it from the x-gnomon-request-id header of an answer."}
+	}
+	ev, err := s.Data.Request(ctx, project, id)
+	if err != nil {
+		return requestAnswer{}, err
+	}
+	x, note := Explanation{}, ""
+	if s.Explain != nil {
+		if x, err = s.Explain(ctx, ev); err != nil {
+			note = "The decision could not be taken apart further: " + err.Error()
+		}
+	}
+	if len(x.Candidates) == 0 {
+		x.Candidates = linesOf(&ev)
+	}
+	if note != "" {
+		x.Note = note
+	}
+	x.Candidates, x.Contributions = orEmpty(x.Candidates), orEmpty(x.Contributions)
+	return requestAnswer{ev, x}, nil
+}
+
+// linesOf tells of the candidates what the event itself holds: the expected
+// cost is recorded for the chosen route only.
+func linesOf(ev *schemas.RequestEvent) []CandidateLine {
+	baseline := baselineOf(ev)
+	lines := []CandidateLine{{Model: baseline, Seen: ev.BaselineCost, Baseline: true, Chosen: ev.WouldRoute == baseline || ev.WouldRoute == ""}}
+	if lines[0].Chosen {
+		lines[0].Expected = ev.ExpectedCost
+	}
+	if ev.BaselineReject != schemas.RejectNone {
+		lines[0].Reject, lines[0].Why = ev.BaselineReject.Code(), ev.BaselineReject.Sentence()
+	}
+	for i, c := range ev.Candidates {
+		l := CandidateLine{Model: c}
+		if i < len(ev.Rejects) && ev.Rejects[i] != schemas.RejectNone {
+			l.Reject, l.Why = ev.Rejects[i].Code(), ev.Rejects[i].Sentence()
+		} else if c == ev.WouldRoute {
+			l.Chosen, l.Expected, l.Seen = true, ev.ExpectedCost, ev.WouldCost
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// baselineOf names what the caller asked for as provider/model.
+func baselineOf(ev *schemas.RequestEvent) string {
+	if ev.BaselineProvider != "" {
+		return ev.BaselineProvider + "/" + ev.RequestModel
+	}
+	return ev.Provider + "/" + ev.RequestModel
+}
+
+// rejectWords lists all reject codes for messages and the filter.
+func rejectWords() string { return strings.Join(rejectCodes(), ", ") }
+
+func rejectCodes() []string {
+	var out []string
+	for r := schemas.RejectNone + 1; ; r++ {
+		c := r.Code()
+		if c == "unknown" {
+			return out
+		}
+		out = append(out, c)
+	}
+}
+
+// rejectSentence finds the sentence of a code as it stands in a verdict.
+func rejectSentence(code string) string {
+	for r := schemas.RejectNone; ; r++ {
+		switch r.Code() {
+		case code:
+			return r.Sentence()
+		case "unknown":
+			return "A reason of a newer gnomon."
+		}
+	}
+}
+
+// gateNames lists what a request needs, in words.
+func gateNames(g schemas.Gate) []string {
+	words := []string{"tools", "parallel tools", "vision", "audio", "JSON mode", "JSON schema", "log probabilities", "several choices", "reasoning",
+		"signed thinking", "state at the provider", "a repeated key", "an unreadable body", "no model", "a predicted output", "provider-side tools"}
+	var out []string
+	for i, w := range words {
+		if g&(1<<i) != 0 {
+			out = append(out, w)
+		}
+	}
+	return out
+}
