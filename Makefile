@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench bench-stats lint engine browser clean
+.PHONY: help demo run build test bench bench-stats lint engine e2e browser clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+e2e: build ## the official SDKs of OpenAI and Anthropic against bin/gnomon
+	@cd e2e/sdk && GNOMON_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 10m ./...
 
 browser: ## the console in headless Chromium, against a running gnomon (GNOMON_CONSOLE_URL)
 	@cd e2e/browser && npm ci --no-audit --no-fund --silent && npm test
