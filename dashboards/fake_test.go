@@ -75,7 +75,7 @@ func newFake(now time.Time) *fake {
 
 func (f *fake) addShape(s shape, day0 time.Time, rnd *rand.Rand) {
 	v := schemas.Verdict{Version: schemas.SchemaVersion, Project: "acme", Workload: s.name, RequestModel: s.model, Provider: s.provider, Candidate: s.candidate, ComputedAt: f.now.Add(-9 * time.Minute),
-		From: day0, To: f.now.Truncate(24 * time.Hour).AddDate(0, 0, 1), Readiness: s.readiness, Reasons: []string{s.reason}, Warnings: []schemas.Warning{}, Threshold: .42, DaysObserved: 14, DaysPlanned: 14, Coverage: .998, Simulated: true}
+		From: day0, To: f.now.Truncate(24*time.Hour).AddDate(0, 0, 1), Readiness: s.readiness, Reasons: []string{s.reason}, Warnings: []schemas.Warning{}, Threshold: .42, DaysObserved: 14, DaysPlanned: 14, Coverage: .998, Simulated: true}
 	if s.readiness == schemas.Collecting {
 		v.DaysObserved = 9
 		v.Warnings = append(v.Warnings, schemas.Warning{Code: "thin_days", Text: "Nine days are few for a weekly rhythm."})

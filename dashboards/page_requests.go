@@ -34,7 +34,7 @@ func (s *server) requestsPage(w http.ResponseWriter, r *http.Request) {
 			return d, nil
 		}
 		d.Filter, d.SQL = f, sqlRequests(f)
-		for _, k := range []string{"project", "user", "session", "team", "trace", "provider", "served", "limit"} {
+		for _, k := range []string{"user", "session", "team", "trace", "provider", "served", "limit"} {
 			if q.Get(k) != "" {
 				d.Kept = append(d.Kept, k)
 			}

@@ -24,6 +24,7 @@ type workloadData struct {
 	Plan     activation
 	Limit    schemas.NanoUSD
 	From, To time.Time
+	Now      time.Time
 	SQL      string
 	RejSQL   string
 	CanAct   bool
@@ -65,7 +66,7 @@ func (s *server) workloadData(ctx context.Context, project, name string, q url.V
 		return nil, err
 	}
 	from, to := s.window()
-	d := &workloadData{workload: x, Steps: life(x), From: from, To: to, SQL: sqlDays(project, name, from, to), RejSQL: sqlRejects(project, name, from, to),
+	d := &workloadData{workload: x, Steps: life(x), From: from, To: to, Now: s.Now(), SQL: sqlDays(project, name, from, to), RejSQL: sqlRejects(project, name, from, to),
 		CanAct: s.Actions != nil, Limit: widest([]*workload{x})}
 	d.Verdict = x.Best()
 	if c := q.Get("candidate"); c != "" {
@@ -227,13 +228,10 @@ func formOf(q url.Values) activationForm {
 
 // activationFragment says again what would happen, for another choice in the form.
 func (s *server) activationFragment(w http.ResponseWriter, r *http.Request) {
-	project, err := s.project(r)
+	x, err := s.workload(r.Context(), s.Project, r.URL.Query().Get("workload"))
 	if err == nil {
-		var x *workload
-		if x, err = s.workload(r.Context(), project, r.URL.Query().Get("workload")); err == nil {
-			s.renderPart(w, http.StatusOK, "workload", "plan", planOf(x, x.Best(), formOf(r.URL.Query())))
-			return
-		}
+		s.renderPart(w, http.StatusOK, "workload", "plan", planOf(x, x.Best(), formOf(r.URL.Query())))
+		return
 	}
 	status, body := statusOf(err)
 	s.renderPart(w, status, "workload", "problem", body)
@@ -243,12 +241,9 @@ func (s *server) activationFragment(w http.ResponseWriter, r *http.Request) {
 // itself: the error beside what was typed, or what was done and how to undo it.
 func (s *server) workloadAction(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxActionBody)
-	project, err := s.project(r)
-	if err == nil {
-		err = r.ParseForm()
-	}
-	if err != nil {
-		s.fail(w, r, s.Project, &Error{Message: "The form could not be read.", Hint: "Go back and send it again."})
+	project := s.Project
+	if err := r.ParseForm(); err != nil {
+		s.fail(w, r, project, &Error{Message: "The form could not be read.", Hint: "Go back and send it again."})
 		return
 	}
 	name, form := r.PathValue("w"), formOf(r.PostForm)

@@ -26,7 +26,6 @@ type frame struct {
 	Title     string
 	Nav       string // the page that is marked
 	Project   string
-	Projects  string // "?project=…" when another than the default is looked at
 	Version   string
 	Simulated bool
 	Login     bool
@@ -87,6 +86,12 @@ func (s *server) funcs() template.FuncMap {
 		"candidateof": func(v *schemas.Verdict) string { return shortModel(v.Candidate) },
 		"undo":        undo, "shell": shellWord, "upper": strings.ToUpper,
 		"deref": func(f *float64) float64 { return *f }, "derefu": func(u *uint32) uint32 { return *u },
+		"dayof": func(d time.Time) string {
+			if d.Equal(s.Now().UTC().Truncate(24 * time.Hour)) {
+				return d.Format("2 Jan") + " so far"
+			}
+			return d.Format("2 Jan")
+		},
 		"plus1": func(i int) int { return i + 1 },
 		"dict":  dict,
 		"hex":   func(u uint64) string { return fmt.Sprintf("%016x", u) },
@@ -114,9 +119,6 @@ func dict(kv ...any) (map[string]any, error) {
 func (s *server) newFrame(ctx context.Context, r *http.Request, project, title, nav string) frame {
 	f := frame{Title: title, Nav: nav, Project: project, Version: s.Version, Simulated: s.Simulated, Login: s.Token != "",
 		CanAct: s.Actions != nil, Now: s.Now().UTC(), Query: r.URL.Query().Get("q")}
-	if project != s.Project {
-		f.Projects = "?project=" + url.QueryEscape(project)
-	}
 	return f
 }
 
@@ -192,13 +194,10 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, project string, er
 	s.render(w, status, "message", f)
 }
 
-// onPage resolves project and frame, then lets fill make the page.
+// onPage draws a page of the configured project. Other projects are the API's:
+// a console shows one, so that no figure is ever taken for another's.
 func (s *server) onPage(w http.ResponseWriter, r *http.Request, name, title, nav string, fill func(project string) (any, error)) {
-	project, err := s.project(r)
-	if err != nil {
-		s.fail(w, r, s.Project, err)
-		return
-	}
+	project := s.Project
 	v, err := fill(project)
 	if err != nil {
 		s.fail(w, r, project, err)
@@ -321,11 +320,7 @@ func (s *server) healthPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) statusFragment(w http.ResponseWriter, r *http.Request) {
-	project, err := s.project(r)
-	if err != nil {
-		project = s.Project
-	}
-	s.renderPart(w, http.StatusOK, "message", "status", s.status(r.Context(), project))
+	s.renderPart(w, http.StatusOK, "message", "status", s.status(r.Context(), s.Project))
 }
 
 func (s *server) searchPage(w http.ResponseWriter, r *http.Request) {
