@@ -56,6 +56,7 @@ type pace struct {
 	Spent     schemas.NanoUSD `json:"spent"`    // today, settled
 	Reserved  schemas.NanoUSD `json:"reserved"` // today, on its way
 	Offered   schemas.NanoUSD `json:"offered"`  // this hour's whole cost, had everything been drawn
+	Price     float64         `json:"price"`    // of one request, smoothed
 	Rhythm    [24]float64     `json:"rhythm"`   // Offered by hour of the day, smoothed over days
 	Known     [24]bool        `json:"known"`
 	Stopped   uint64          `json:"stopped"` // requests not drawn because the cap was reached
@@ -75,6 +76,7 @@ func NewSampler(name string, plan Plan) *Sampler {
 func (s *Sampler) Draw(requestID string, price schemas.NanoUSD, limit float64, now time.Time) Draw {
 	s.turn(now, limit)
 	s.s.Offered += price
+	s.s.Price += (float64(price) - s.s.Price) / 64
 	if s.s.Used >= s.s.Allowance && s.s.E > Floor {
 		s.open(s.s.Part+1, max(Floor, s.s.E/2))
 	}
@@ -160,7 +162,10 @@ func (s *Sampler) fair(hour int64, limit float64) float64 {
 	if rest <= 0 {
 		return most
 	}
-	left := float64(s.plan.Daily - s.s.Spent - s.s.Reserved)
+	left := float64(max(0, s.plan.Daily-s.s.Spent-s.s.Reserved))
+	// Two standard deviations are left for the luck of the draw, which must not
+	// empty the day's budget.
+	left = max(left/2, left-2*math.Sqrt(left*s.s.Price))
 	return math.Max(Floor, math.Min(most, left/rest))
 }
 
@@ -188,21 +193,20 @@ func (s *Sampler) forecast(hour int64) float64 {
 	return rest
 }
 
-// open begins a stratum. Its allowance is the hour's share of the money left,
-// or an even share where the rhythm is not known; later parts of an hour share
-// what an even pace would still give.
+// open begins a stratum. Its allowance is what its probability would spend at
+// the rhythm known, and three standard deviations more; an even share of the
+// money left where the rhythm is not known, or has proved wrong.
 func (s *Sampler) open(part int, e float64) {
-	left := max(0, s.plan.Daily-s.s.Spent-s.s.Reserved)
-	hours := 24 - s.s.Hour%24
-	share := 1 / float64(hours)
-	if rest := s.forecast(s.s.Hour); rest > 0 && s.s.Known[s.s.Hour%24] {
-		share = max(share/2, min(1, 1.25*s.s.Rhythm[s.s.Hour%24]/rest))
-	}
-	if part > 0 {
-		share /= 2 // what an hour may take beyond its allowance, in ever smaller parts
+	left := float64(max(0, s.plan.Daily-s.s.Spent-s.s.Reserved))
+	allowance := left / float64(24-s.s.Hour%24)
+	if i := s.s.Hour % 24; part == 0 && s.s.Known[i] {
+		usual := e * s.s.Rhythm[i]
+		allowance = max(allowance/4, usual+3*math.Sqrt(usual*s.s.Price))
+	} else if part > 0 {
+		allowance /= 2
 	}
 	s.s.Part, s.s.E, s.s.Used = part, e, 0
-	s.s.Allowance = schemas.NanoUSD(share * float64(left))
+	s.s.Allowance = schemas.NanoUSD(min(allowance, left))
 }
 
 func stratum(hour int64, part int) string {
