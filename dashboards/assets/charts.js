@@ -37,7 +37,7 @@
   const axes = (format) => {
     const common = { stroke: css('--ink2'), font: '12px ' + getComputedStyle(document.body).fontFamily, ticks: { show: false } };
     return [
-      { ...common, size: 28, space: 64, grid: { show: false }, border: { show: true, stroke: css('--line2'), width: 1 }, values: (u, ts) => ts.map(day), incrs: [1, 2, 3, 7, 14, 28].map((d) => d * 86400) },
+      { ...common, size: 32, gap: 10, space: 64, grid: { show: false }, border: { show: true, stroke: css('--line2'), width: 1 }, values: (u, ts) => ts.map(day), incrs: [1, 2, 3, 7, 14, 28].map((d) => d * 86400) },
       { ...common, size: 60, space: 40, grid: { stroke: css('--line'), width: 1 }, values: (u, vs) => vs.map(format) },
     ];
   };

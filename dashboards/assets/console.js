@@ -122,6 +122,12 @@
   });
 
   document.addEventListener('htmx:after:swap', () => enhance(document));
+  // An address holds only what was chosen: /requests?status=ok, not every empty field.
+  document.addEventListener('htmx:config:request', (e) => {
+    const { sourceElement, request } = e.detail.ctx;
+    if (!sourceElement?.matches?.('form.filter') || !request.body?.entries) return;
+    for (const [k, v] of [...request.body.entries()]) if (v === '') request.body.delete(k);
+  });
   document.addEventListener('htmx:error', () => say('gnomon did not answer. What is shown may be old.'));
   addEventListener('hashchange', openTarget);
   enhance(document);
