@@ -1,0 +1,339 @@
+package classifier
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// maxCandidates is how many candidates of a ladder are looked at: the runtime
+// facts of Inputs have a bit for each.
+const maxCandidates = 64
+
+// Snapshot is everything a decision depends on besides the request. It never
+// changes; a new policy, price or piece of evidence makes a new one.
+type Snapshot struct {
+	parts     Parts
+	hash      uint64
+	draft     uint32
+	policies  map[string]*policyPlan
+	ladders   map[modelKey]*plan
+	caps      map[string]*Capability
+	providers map[string]*Provider
+	evidence  map[evidenceKey]evidenceFact
+}
+
+type modelKey struct{ provider, model string }
+
+type evidenceKey struct{ workload, requestModel, candidate string }
+
+type evidenceFact struct {
+	state    schemas.EvidenceState
+	ratioPPM uint64 // candidate's output tokens per million of the baseline's
+}
+
+// plan is a list of candidates with what is known of each.
+type plan struct {
+	baseline string // provider/model; empty for a policy's own candidate
+	names    []string
+	cands    []candidate
+}
+
+type candidate struct {
+	name, provider, model string
+	cap                   *Capability // nil when unknown
+	at                    *Provider   // nil when not configured
+}
+
+type policyPlan struct {
+	policy    schemas.Policy
+	threshold uint32
+	own       *plan // of the candidate it names; nil when it names none
+}
+
+// NewSnapshot freezes parts. Order does not matter, but for the candidates of a
+// ladder; where two parts speak of the same thing the first one holds. Policies
+// of other projects are left out.
+func NewSnapshot(p Parts) *Snapshot {
+	p = canonical(p)
+	s := &Snapshot{
+		parts: p, draft: admits(p.DraftThreshold),
+		policies: make(map[string]*policyPlan, len(p.Policies)), ladders: make(map[modelKey]*plan, len(p.Ladders)),
+		caps: make(map[string]*Capability, len(p.Capabilities)), providers: make(map[string]*Provider, len(p.Providers)),
+		evidence: make(map[evidenceKey]evidenceFact, len(p.Evidence)),
+	}
+	for i := range p.Capabilities {
+		s.caps[p.Capabilities[i].Model] = &p.Capabilities[i]
+	}
+	for i := range p.Providers {
+		s.providers[p.Providers[i].Name] = &p.Providers[i]
+	}
+	for i := range p.Ladders {
+		provider, model, _ := strings.Cut(p.Ladders[i].Baseline, "/")
+		s.ladders[modelKey{provider, model}] = s.plan(p.Ladders[i].Baseline, p.Ladders[i].Candidates)
+	}
+	for i := range p.Policies {
+		pp := &policyPlan{policy: p.Policies[i], threshold: admits(p.Policies[i].Threshold)}
+		if pp.policy.Candidate != "" {
+			pp.own = s.plan("", []string{pp.policy.Candidate})
+		}
+		s.policies[pp.policy.Workload] = pp
+	}
+	for _, e := range p.Evidence {
+		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio)}
+	}
+	s.hash = s.sum()
+	return s
+}
+
+// canonical returns a deep copy in a fixed order without repetitions.
+func canonical(p Parts) Parts {
+	p.Ladders = unique(p.Ladders, func(l Ladder) string { return l.Baseline })
+	for i := range p.Ladders {
+		c := slices.Clone(p.Ladders[i].Candidates)
+		p.Ladders[i].Candidates = c[:min(len(c), maxCandidates)]
+	}
+	p.Capabilities = unique(p.Capabilities, func(c Capability) string { return c.Model })
+	p.Providers = unique(p.Providers, func(v Provider) string { return v.Name })
+	for i := range p.Providers {
+		p.Providers[i].Dialects = slices.Clone(p.Providers[i].Dialects)
+		slices.Sort(p.Providers[i].Dialects)
+	}
+	p.Policies = slices.DeleteFunc(slices.Clone(p.Policies), func(v schemas.Policy) bool { return v.Project != p.Project })
+	p.Policies = unique(p.Policies, func(v schemas.Policy) string { return v.Workload })
+	for i := range p.Policies {
+		p.Policies[i].Salt = slices.Clone(p.Policies[i].Salt)
+	}
+	p.Evidence = unique(p.Evidence, func(e Evidence) string { return e.Workload + "\x00" + e.RequestModel + "\x00" + e.Candidate })
+	return p
+}
+
+// unique returns a sorted copy in which the first of equal keys stays.
+func unique[T any](in []T, key func(T) string) []T {
+	out := slices.Clone(in)
+	slices.SortStableFunc(out, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	return slices.CompactFunc(out, func(a, b T) bool { return key(a) == key(b) })
+}
+
+func (s *Snapshot) plan(baseline string, names []string) *plan {
+	p := &plan{baseline: baseline, names: slices.Clone(names)}
+	for _, name := range p.names {
+		provider, model, _ := strings.Cut(name, "/")
+		c := candidate{name: name, provider: provider, model: model, cap: s.capability(provider, model), at: s.providers[provider]}
+		p.cands = append(p.cands, c)
+	}
+	return p
+}
+
+func (s *Snapshot) capability(provider, model string) *Capability {
+	if c, ok := s.caps[provider+"/"+model]; ok {
+		return c
+	}
+	if base := undated(model); base != model {
+		return s.caps[provider+"/"+base]
+	}
+	return nil
+}
+
+// admits turns a threshold into the highest score it lets through, in 1/65535
+// plus one; 0 lets nothing through.
+func admits(threshold float64) uint32 {
+	if !(threshold >= 0) { // NaN too
+		return 0
+	}
+	return uint32(math.Floor(float64(min(threshold, 1)*math.MaxUint16))) + 1
+}
+
+// ratioPPM makes an output ratio an integer; unmeasured counts as 1.
+func ratioPPM(r float64) uint64 {
+	if !(r > 0) || r > 1000 {
+		return 1_000_000
+	}
+	return uint64(math.Floor(float64(r * 1_000_000)))
+}
+
+// undated strips what makes a model's name a dated snapshot of it:
+// gpt-4o-2024-08-06, claude-sonnet-4-20250514, claude-haiku-4-5@20251001,
+// …-latest.
+func undated(model string) string {
+	if base, ok := strings.CutSuffix(model, "-latest"); ok {
+		return base
+	}
+	n := len(model)
+	digits := func(s string) bool {
+		for i := range len(s) {
+			if s[i] < '0' || s[i] > '9' {
+				return false
+			}
+		}
+		return true
+	}
+	if n > 11 && model[n-11] == '-' && model[n-6] == '-' && model[n-3] == '-' && digits(model[n-10:n-6]) && digits(model[n-5:n-3]) && digits(model[n-2:]) {
+		return model[:n-11]
+	}
+	if n > 9 && (model[n-9] == '-' || model[n-9] == '@') && digits(model[n-8:]) && (model[n-8] == '2') {
+		return model[:n-9]
+	}
+	return model
+}
+
+// Hash identifies everything that can change a decision: prices, ladders,
+// capabilities, providers, policies with their salts, evidence, thresholds, and
+// the version of features and weights.
+func (s *Snapshot) Hash() uint64 { return s.hash }
+
+// Parts returns what the snapshot was made of, in canonical order. The caller
+// must not write to it.
+func (s *Snapshot) Parts() Parts { return s.parts }
+
+// PolicyFor returns the workload's policy, or nil while it has none. The caller
+// must not write to it.
+func (s *Snapshot) PolicyFor(workload string) *schemas.Policy {
+	if p, ok := s.policies[workload]; ok {
+		return &p.policy
+	}
+	return nil
+}
+
+// LadderFor returns the candidates of a baseline given as provider/model; a
+// dated snapshot of a model has the model's ladder.
+func (s *Snapshot) LadderFor(baseline string) ([]string, bool) {
+	provider, model, _ := strings.Cut(baseline, "/")
+	if p := s.ladder(provider, model); p != nil {
+		return p.names, true
+	}
+	return nil, false
+}
+
+// CapabilityOf returns what is known of a model given as provider/model.
+func (s *Snapshot) CapabilityOf(name string) (Capability, bool) {
+	provider, model, _ := strings.Cut(name, "/")
+	if c := s.capability(provider, model); c != nil {
+		return *c, true
+	}
+	return Capability{}, false
+}
+
+// CandidatesFor returns the candidates that Decide looks at for a workload and
+// baseline, in order: bit i of Inputs.Unhealthy and Inputs.CacheWarm speaks of
+// the i-th. The caller must not write to it.
+func (s *Snapshot) CandidatesFor(workload, provider, requestModel string) []string {
+	if plan, _, _ := s.choose(workload, provider, requestModel); plan != nil {
+		return plan.names
+	}
+	return nil
+}
+
+func (s *Snapshot) ladder(provider, model string) *plan {
+	if p, ok := s.ladders[modelKey{provider, model}]; ok {
+		return p
+	}
+	if base := undated(model); base != model {
+		return s.ladders[modelKey{provider, base}]
+	}
+	return nil
+}
+
+// choose returns the candidates to look at, the threshold, and the policy when
+// it applies to this model.
+func (s *Snapshot) choose(workload, provider, requestModel string) (*plan, uint32, *schemas.Policy) {
+	pp := s.policies[workload]
+	if pp == nil || !applies(&pp.policy, provider, requestModel) {
+		return s.ladder(provider, requestModel), s.draft, nil
+	}
+	if pp.own == nil {
+		return s.ladder(provider, requestModel), s.draft, &pp.policy
+	}
+	return pp.own, pp.threshold, &pp.policy
+}
+
+// applies says whether a policy speaks of a baseline: its request model is
+// empty, the model, or provider/model.
+func applies(p *schemas.Policy, provider, model string) bool {
+	if p.RequestModel == "" || p.RequestModel == model {
+		return true
+	}
+	rest, ok := strings.CutSuffix(p.RequestModel, model)
+	return ok && len(rest) == len(provider)+1 && rest[:len(provider)] == provider && rest[len(provider)] == '/'
+}
+
+// sum hashes the canonical parts. Of a policy only what a decision reads.
+func (s *Snapshot) sum() uint64 {
+	h := hasher{}
+	h.number(uint64(Version))
+	h.text(s.parts.Project)
+	h.number(math.Float64bits(s.parts.DraftThreshold))
+	if s.parts.Prices != nil {
+		h.number(s.parts.Prices.Hash())
+	}
+	h.number(uint64(len(s.parts.Ladders)))
+	for _, l := range s.parts.Ladders {
+		h.text(l.Baseline)
+		h.texts(l.Candidates)
+	}
+	h.number(uint64(len(s.parts.Capabilities)))
+	for _, c := range s.parts.Capabilities {
+		h.text(c.Model)
+		h.number(uint64(c.Supports))
+		h.number(uint64(c.ContextWindow))
+		h.number(uint64(c.MaxOutput))
+	}
+	h.number(uint64(len(s.parts.Providers)))
+	for _, p := range s.parts.Providers {
+		h.text(p.Name)
+		h.texts(p.Dialects)
+		h.flag(p.Credential)
+	}
+	h.number(uint64(len(s.parts.Policies)))
+	for i := range s.parts.Policies {
+		p := &s.parts.Policies[i]
+		h.text(p.Workload)
+		h.number(uint64(p.Version))
+		h.text(string(p.Mode))
+		h.text(p.Candidate)
+		h.text(p.RequestModel)
+		h.number(uint64(p.Share))
+		h.number(uint64(p.Control))
+		h.number(math.Float64bits(p.Threshold))
+		h.text(string(p.Salt))
+		h.flag(p.Override)
+	}
+	for _, e := range s.parts.Evidence {
+		h.text(e.Workload)
+		h.text(e.RequestModel)
+		h.text(e.Candidate)
+		h.text(string(e.State))
+		h.number(math.Float64bits(e.OutputRatio))
+	}
+	return xxhash.Sum64(h)
+}
+
+// hasher collects fields so that no two lists of fields give the same bytes.
+type hasher []byte
+
+func (h *hasher) number(n uint64) { *h = binary.LittleEndian.AppendUint64(*h, n) }
+
+func (h *hasher) flag(b bool) {
+	n := byte(0)
+	if b {
+		n = 1
+	}
+	*h = append(*h, n)
+}
+
+func (h *hasher) text(s string) {
+	h.number(uint64(len(s)))
+	*h = append(*h, s...)
+}
+
+func (h *hasher) texts(ss []string) {
+	h.number(uint64(len(ss)))
+	for _, s := range ss {
+		h.text(s)
+	}
+}
