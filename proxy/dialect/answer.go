@@ -1,0 +1,128 @@
+package dialect
+
+import (
+	"strings"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// Answer is what an answer says of itself.
+type Answer struct {
+	Usage    schemas.Usage
+	HasUsage bool // the provider stated it, sanely
+	// Final: the stated usage is that of the whole answer. Without it (a stream
+	// that broke off) the counts are a state on the way.
+	Final bool
+	// Odd: some stated count was insane and was not taken, or the parts did not
+	// add up and were mended (the doc of each row says how).
+	Odd bool
+
+	Model        string // that the provider says it ran
+	ID           string // the provider's
+	ServiceTier  string // of the answer, which may differ from the one asked for
+	FinishReason string
+	ErrorType    string // of an error body or event; never its message
+	Failed       bool   // an error was stated, also behind a status of 200
+	Done         bool   // the stream said that it is complete
+	OutputBytes  int    // text of the answer, for an estimate where no usage came
+	Events       int    // of a stream
+	Bytes        int    // of the body as read, decoded
+
+	raw anthropicUsage
+}
+
+// maxWord bounds what is kept of ids, models and reasons that a provider sends.
+const maxWord = 256
+
+// word keeps a short text from an answer; control characters and what is beyond
+// the bound are cut.
+func word(v []byte) string {
+	s := text(v)
+	if s == "" {
+		return ""
+	}
+	if i := strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }); i >= 0 {
+		s = s[:i]
+	}
+	if len(s) > maxWord {
+		s = strings.ToValidUTF8(s[:maxWord], "")
+	}
+	return s
+}
+
+func set(dst *string, v []byte) {
+	if s := word(v); s != "" {
+		*dst = s
+	}
+}
+
+func first(dst *string, v []byte) {
+	if *dst == "" {
+		*dst = word(v)
+	}
+}
+
+// fail notes an error object: {"type","code","status","message"}, or a text.
+func (a *Answer) fail(v []byte) {
+	if isNull(v) {
+		return
+	}
+	a.Failed = true
+	if !isObject(v) {
+		if a.ErrorType == "" {
+			a.ErrorType = "error"
+		}
+		return
+	}
+	var kind, code, status string
+	for m := object(v); m.next(); {
+		switch string(m.key()) {
+		case "type":
+			kind = word(m.value())
+		case "code":
+			if code = word(m.value()); code == "" && !isNull(m.value()) && !isObject(m.value()) {
+				code = string(m.value()[:min(len(m.value()), 16)])
+			}
+		case "status":
+			status = word(m.value())
+		}
+	}
+	for _, s := range []string{kind, status, code, "error"} {
+		if s != "" && a.ErrorType == "" {
+			a.ErrorType = s
+		}
+	}
+}
+
+// counter reads one count into dst; an insane one spoils the whole object.
+func counter(dst *uint32, v []byte, sane *bool) {
+	if isNull(v) {
+		return
+	}
+	if n, ok := count(v); ok {
+		*dst = n
+	} else {
+		*sane = false
+	}
+}
+
+// mend makes the parts fit their whole: a part larger than what holds it means
+// that the host reports it apart.
+func (a *Answer) mend() {
+	u := &a.Usage
+	if u.CacheWrite1hTokens > u.CacheWriteTokens {
+		u.CacheWrite1hTokens, a.Odd = u.CacheWriteTokens, true
+	}
+	if parts := u.CacheReadTokens + u.CacheWriteTokens; parts > u.InputTokens {
+		u.InputTokens, a.Odd = u.InputTokens+parts, true
+	}
+	if u.AudioInputTokens > u.InputTokens {
+		u.AudioInputTokens, a.Odd = u.InputTokens, true
+	}
+	if u.ReasoningTokens > u.OutputTokens {
+		u.OutputTokens, a.Odd = u.OutputTokens+u.ReasoningTokens, true
+	}
+	if u.AudioOutputTokens > u.OutputTokens {
+		u.AudioOutputTokens, a.Odd = u.OutputTokens, true
+	}
+}

@@ -1,0 +1,97 @@
+package dialect
+
+import (
+	"bytes"
+	"mime"
+)
+
+// Reader reads one answer from its decoded bytes as they pass: a JSON body
+// (kept up to a bound) or an event stream (never kept). It does not fail: what
+// it cannot read it leaves out.
+type Reader struct {
+	d      *Dialect
+	max    int
+	sse    *Scanner
+	buf    []byte
+	over   bool
+	answer Answer
+	closed bool
+}
+
+// NewReader makes a reader of one answer. contentType is the answer's header;
+// max bounds what is kept of a JSON body, and of one event of a stream.
+func (d *Dialect) NewReader(contentType string, max int) *Reader {
+	r := &Reader{d: d, max: max}
+	if IsEventStream(contentType) {
+		r.sse = &Scanner{Max: max, Emit: r.emit}
+	}
+	return r
+}
+
+// IsEventStream reports whether a Content-Type is text/event-stream.
+func IsEventStream(contentType string) bool {
+	if contentType == "text/event-stream" {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && kind == "text/event-stream"
+}
+
+func (r *Reader) emit(event, data []byte) {
+	r.answer.Events++
+	r.d.event(&r.answer, event, data)
+}
+
+// Write takes the next piece of the answer. It never fails.
+func (r *Reader) Write(p []byte) (int, error) {
+	r.answer.Bytes += len(p)
+	switch {
+	case r.sse != nil:
+		return r.sse.Write(p)
+	case r.over:
+	case len(r.buf)+len(p) > r.max:
+		r.buf, r.over = nil, true
+	default:
+		r.buf = append(r.buf, p...)
+	}
+	return len(p), nil
+}
+
+// Failed reports whether an error has been seen in the stream so far.
+func (r *Reader) Failed() bool { return r.answer.Failed }
+
+// Body is what was kept of a JSON body; nil for a stream or past the bound.
+func (r *Reader) Body() []byte { return r.buf }
+
+// Close ends the answer and says what it was. Further calls repeat it.
+func (r *Reader) Close() *Answer {
+	if r.closed {
+		return &r.answer
+	}
+	r.closed = true
+	switch {
+	case r.sse != nil:
+		r.sse.Close()
+		r.answer.Odd = r.answer.Odd || r.sse.Skipped() > 0
+	case len(r.buf) > 0:
+		r.d.body(&r.answer, r.buf)
+		if r.answer.OutputBytes == 0 && !r.answer.HasUsage {
+			r.answer.OutputBytes = len(r.buf) // broken off: about what had been said
+		}
+	}
+	if r.d.settle != nil {
+		r.d.settle(&r.answer)
+	}
+	return &r.answer
+}
+
+// Read reads a whole answer that was kept: a JSON body or the bytes of a stream.
+func (d *Dialect) Read(body []byte) *Answer {
+	contentType := ""
+	if t := bytes.TrimLeft(body, " \t\r\n"); len(t) > 0 && t[0] != '{' && t[0] != '[' {
+		contentType = "text/event-stream"
+	}
+	r := d.NewReader(contentType, len(body)+1)
+	_, _ = r.Write(body)
+	return r.Close()
+}
