@@ -22,6 +22,7 @@ import (
 type gnomon struct {
 	t     *testing.T
 	bin   string
+	args  []string // serve, and what follows
 	env   []string
 	dir   string
 	proxy string // host:port
@@ -34,9 +35,9 @@ type gnomon struct {
 
 // newGnomon builds the binary (or takes GNOMON_BIN) and starts it in front of
 // the provider.
-func newGnomon(t *testing.T, upstream string) *gnomon {
+func newGnomon(t *testing.T, upstream string, args ...string) *gnomon {
 	t.Helper()
-	g := &gnomon{t: t, dir: t.TempDir(), bin: os.Getenv("GNOMON_BIN")}
+	g := &gnomon{t: t, dir: t.TempDir(), bin: os.Getenv("GNOMON_BIN"), args: append([]string{"serve"}, args...)}
 	if g.bin == "" {
 		g.bin = filepath.Join(g.dir, "gnomon")
 		build := exec.Command("go", "build", "-o", g.bin, "./cmd/gnomon")
@@ -79,7 +80,7 @@ func freeAddr(t *testing.T) string {
 
 func (g *gnomon) start() {
 	g.t.Helper()
-	g.cmd = exec.Command(g.bin, "serve")
+	g.cmd = exec.Command(g.bin, g.args...)
 	g.cmd.Env, g.cmd.Dir = g.env, g.dir
 	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
 	if err := g.cmd.Start(); err != nil {
