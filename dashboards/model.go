@@ -275,6 +275,8 @@ type step struct {
 	ID    string
 	State string // done, present, todo, ended
 	Line  string // where it stands, in a sentence
+	// Present: the step that waits for something now.
+	Present bool
 }
 
 // life tells the five steps of a workload for its foremost verdict.
@@ -304,7 +306,7 @@ func life(w *workload) []step {
 		case i < present:
 			steps[i].State = "done"
 		case i == present:
-			steps[i].State = "present"
+			steps[i].State, steps[i].Present = "present", true
 		default:
 			steps[i].State = "todo"
 		}
@@ -324,7 +326,7 @@ func fillLines(steps []step, w *workload, v *schemas.Verdict) {
 		}
 		steps[2].Line = glyph(v.Readiness) + " " + string(v.Readiness)
 		if v.Readiness == schemas.Worse || v.Readiness == schemas.NotWorthwhile {
-			steps[2].State = map[bool]string{true: "ended", false: steps[2].State}[steps[2].State == "present"]
+			steps[2].State = "ended" // also under an override: what was proven stays proven
 		}
 	}
 	if w.Policy != nil {
