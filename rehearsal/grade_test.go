@@ -3,6 +3,8 @@ package rehearsal
 import (
 	"errors"
 	"testing"
+
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
 )
 
 func text(s string) *Answer { return &Answer{Text: s, Choices: 1, Finish: "stop"} }
@@ -75,31 +77,31 @@ func TestAnswersAreReadFromBodiesAndStreams(t *testing.T) {
 		"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":9}}\n\n" +
 		"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
 	cases := []struct {
-		name, dialect, body string
-		want                Answer
-		fails               bool
+		name, shape, body string
+		want              Answer
+		fails             bool
 	}{
-		{"an OpenAI body", dialectOpenAI, `{"model":"m-1","choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}`,
+		{"an OpenAI body", dialect.OpenAIChat, `{"model":"m-1","choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}`,
 			Answer{Text: "hi", Choices: 1, Finish: "stop", Model: "m-1", HasUsage: true}, false},
-		{"an OpenAI stream, with its usage last", dialectOpenAI, openAIStream, Answer{Text: "refund", Choices: 1, Finish: "stop", Model: "m-1", HasUsage: true}, false},
-		{"tool calls in pieces", dialectOpenAI, openAICalls, Answer{Calls: []ToolCall{{"a", `{"x":1}`}, {"b", "{}"}}, Choices: 1, Finish: "tool_calls", Model: "m-1"}, false},
-		{"an OpenAI stream that broke off is truncated", dialectOpenAI, openAIStream[:200], Answer{Text: "ref", Choices: 1, Model: "m-1", Truncated: true}, false},
-		{"an OpenAI answer cut at its ceiling is truncated", dialectOpenAI, `{"model":"m-1","choices":[{"message":{"content":"hi"},"finish_reason":"length"}]}`, Answer{Text: "hi", Choices: 1, Finish: "length", Truncated: true, Model: "m-1"}, false},
-		{"an OpenAI refusal is refused", dialectOpenAI, `{"model":"m-1","choices":[{"message":{"content":null,"refusal":"no"},"finish_reason":"stop"}]}`, Answer{Choices: 1, Finish: "stop", Refused: true, Model: "m-1"}, false},
-		{"an error inside a stream is no answer", dialectOpenAI, "data: {\"error\":{\"type\":\"server_error\"}}\n\n", Answer{}, true},
-		{"an Anthropic body", dialectAnthropic, `{"type":"message","model":"c-1","content":[{"type":"text","text":"a"},{"type":"tool_use","name":"n","input":{"x":1}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}}`,
+		{"an OpenAI stream, with its usage last", dialect.OpenAIChat, openAIStream, Answer{Text: "refund", Choices: 1, Finish: "stop", Model: "m-1", HasUsage: true}, false},
+		{"tool calls in pieces", dialect.OpenAIChat, openAICalls, Answer{Calls: []ToolCall{{"a", `{"x":1}`}, {"b", "{}"}}, Choices: 1, Finish: "tool_calls", Model: "m-1"}, false},
+		{"an OpenAI stream that broke off is truncated", dialect.OpenAIChat, openAIStream[:200], Answer{Text: "ref", Choices: 1, Model: "m-1", Truncated: true}, false},
+		{"an OpenAI answer cut at its ceiling is truncated", dialect.OpenAIChat, `{"model":"m-1","choices":[{"message":{"content":"hi"},"finish_reason":"length"}]}`, Answer{Text: "hi", Choices: 1, Finish: "length", Truncated: true, Model: "m-1"}, false},
+		{"an OpenAI refusal is refused", dialect.OpenAIChat, `{"model":"m-1","choices":[{"message":{"content":null,"refusal":"no"},"finish_reason":"stop"}]}`, Answer{Choices: 1, Finish: "stop", Refused: true, Model: "m-1"}, false},
+		{"an error inside a stream is no answer", dialect.OpenAIChat, "data: {\"error\":{\"type\":\"server_error\"}}\n\n", Answer{}, true},
+		{"an Anthropic body", dialect.AnthropicMessages, `{"type":"message","model":"c-1","content":[{"type":"text","text":"a"},{"type":"tool_use","name":"n","input":{"x":1}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}}`,
 			Answer{Text: "a", Calls: []ToolCall{{"n", `{"x":1}`}}, Choices: 1, Finish: "tool_use", Model: "c-1", HasUsage: true}, false},
-		{"an Anthropic stream", dialectAnthropic, anthropicStream, Answer{Text: "ok", Calls: []ToolCall{{"a", `{"x":1}`}}, Choices: 1, Finish: "tool_use", Model: "c-1", HasUsage: true}, false},
-		{"an Anthropic stream without its end is truncated", dialectAnthropic, anthropicStream[:len(anthropicStream)-60], Answer{Text: "ok", Calls: []ToolCall{{"a", `{"x":1}`}}, Choices: 1, Model: "c-1", HasUsage: true, Truncated: true}, false},
-		{"an Anthropic refusal is refused", dialectAnthropic, `{"type":"message","model":"c-1","content":[],"stop_reason":"refusal"}`, Answer{Choices: 1, Finish: "refusal", Refused: true, Model: "c-1"}, false},
-		{"an error body is no answer", dialectAnthropic, `{"type":"error","error":{"type":"overloaded_error"}}`, Answer{}, true},
-		{"what is not JSON is no answer", dialectOpenAI, `{"model":`, Answer{}, true},
-		{"nothing is no answer", dialectOpenAI, ``, Answer{}, true},
+		{"an Anthropic stream", dialect.AnthropicMessages, anthropicStream, Answer{Text: "ok", Calls: []ToolCall{{"a", `{"x":1}`}}, Choices: 1, Finish: "tool_use", Model: "c-1", HasUsage: true}, false},
+		{"an Anthropic stream without its end is truncated", dialect.AnthropicMessages, anthropicStream[:len(anthropicStream)-60], Answer{Text: "ok", Calls: []ToolCall{{"a", `{"x":1}`}}, Choices: 1, Model: "c-1", HasUsage: true, Truncated: true}, false},
+		{"an Anthropic refusal is refused", dialect.AnthropicMessages, `{"type":"message","model":"c-1","content":[],"stop_reason":"refusal"}`, Answer{Choices: 1, Finish: "refusal", Refused: true, Model: "c-1"}, false},
+		{"an error body is no answer", dialect.AnthropicMessages, `{"type":"error","error":{"type":"overloaded_error"}}`, Answer{}, true},
+		{"what is not JSON is no answer", dialect.OpenAIChat, `{"model":`, Answer{}, true},
+		{"nothing is no answer", dialect.OpenAIChat, ``, Answer{}, true},
 		{"an unknown dialect is no answer", "other", `{}`, Answer{}, true},
 	}
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := ReadAnswer(tt.dialect, []byte(tt.body))
+			got, err := ReadAnswer(tt.shape, []byte(tt.body))
 			if tt.fails {
 				if !errors.Is(err, ErrAnswer) {
 					t.Fatalf("err = %v, want ErrAnswer", err)
@@ -123,11 +125,11 @@ func TestAnswersAreReadFromBodiesAndStreams(t *testing.T) {
 			}
 		})
 	}
-	a, err := ReadAnswer(dialectAnthropic, []byte(anthropicStream))
+	a, err := ReadAnswer(dialect.AnthropicMessages, []byte(anthropicStream))
 	if err != nil || a.Usage.InputTokens != 30 || a.Usage.CacheReadTokens != 20 || a.Usage.CacheWriteTokens != 7 || a.Usage.OutputTokens != 9 {
 		t.Errorf("Anthropic input includes what the cache read and wrote, output is the last count: %+v, %v", a.Usage, err)
 	}
-	o, err := ReadAnswer(dialectOpenAI, []byte(openAIStream))
+	o, err := ReadAnswer(dialect.OpenAIChat, []byte(openAIStream))
 	if err != nil || o.Usage.InputTokens != 10 || o.Usage.CacheReadTokens != 4 || o.Usage.OutputTokens != 2 {
 		t.Errorf("OpenAI input includes what the cache read: %+v, %v", o.Usage, err)
 	}

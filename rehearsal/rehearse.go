@@ -3,7 +3,6 @@ package rehearsal
 import (
 	"cmp"
 	"context"
-	"encoding"
 	"errors"
 	"fmt"
 	"maps"
@@ -378,7 +377,7 @@ func (r *Rehearser) record(t *task, route string) schemas.Evaluation {
 // promptVersion is the fingerprint of the system prompt's template.
 func promptVersion(p *schemas.Payload) uint64 {
 	var in classifier.Inputs
-	if u, ok := any(&in).(encoding.BinaryUnmarshaler); ok && u.UnmarshalBinary(p.Event.Inputs) == nil {
+	if len(p.Event.Inputs) > 0 && in.UnmarshalBinary(p.Event.Inputs) == nil {
 		return in.Features.SystemPrint
 	}
 	system := gjson.GetBytes(p.RequestBody, "system").Raw

@@ -18,6 +18,7 @@ import (
 	"github.com/tidwall/gjson"
 	"go.uber.org/goleak"
 
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -64,7 +65,7 @@ func observed(n int, words string) *schemas.Payload {
 		ResponseBody: openAIBody("strong-1", words, "stop"),
 		Event: schemas.RequestEvent{
 			Project: "acme", Ts: midnight.Add(time.Duration(n) * time.Second), RequestID: fmt.Sprintf("01937f00-0000-7000-8000-%012x", n),
-			Status: schemas.StatusOK, Workload: "w", Session: fmt.Sprintf("s%d", n), PromptHash: uint64(n + 1), Dialect: dialectOpenAI, Operation: "chat",
+			Status: schemas.StatusOK, Workload: "w", Session: fmt.Sprintf("s%d", n), PromptHash: uint64(n + 1), Dialect: dialect.OpenAIChat, Operation: "chat",
 			Provider: "p", RequestModel: "strong", ServedModel: "strong", UsageSource: schemas.UsageProvider,
 			WouldRoute: "p/weak", Usage: schemas.Usage{InputTokens: 100, CacheReadTokens: 90, OutputTokens: 20},
 		},
@@ -266,13 +267,13 @@ func TestACallIsTheObservedRequestToAnotherModel(t *testing.T) {
 	}
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := newCall(dialectOpenAI, "/v1/chat/completions", "p/weak", []byte(tt.in), false)
+			c, err := newCall(dialect.OpenAIChat, "/v1/chat/completions", "p/weak", []byte(tt.in), false)
 			if err != nil || string(c.Body) != tt.want {
 				t.Errorf("%s, %v; want %s", c.Body, err, tt.want)
 			}
 		})
 	}
-	if _, err := newCall(dialectOpenAI, "/", "p/weak", []byte(`{"messages":[]}`), false); err == nil {
+	if _, err := newCall(dialect.OpenAIChat, "/", "p/weak", []byte(`{"messages":[]}`), false); err == nil {
 		t.Error("a request without a model was turned into a call")
 	}
 }
@@ -297,14 +298,14 @@ func TestTheSenderUsesStoredCredentialsAndTriesAgain(t *testing.T) {
 	defer s.Close()
 	var waited time.Duration
 	s.pause = func(_ context.Context, d time.Duration) error { waited += d; return nil }
-	reply, err := s.Send(context.Background(), Call{Provider: "p", Dialect: dialectOpenAI, Path: "/v1/x", Body: []byte(`{"model":"weak"}`)})
+	reply, err := s.Send(context.Background(), Call{Provider: "p", Dialect: dialect.OpenAIChat, Path: "/v1/x", Body: []byte(`{"model":"weak"}`)})
 	if err != nil || reply.HTTPStatus != 200 || waited != 3*time.Second {
 		t.Fatalf("%+v, %v, waited %v", reply, err, waited)
 	}
 	if seen[1] != "/base/v1/x Bearer stored weak" {
 		t.Errorf("sent %q", seen[1])
 	}
-	if _, err := s.Send(context.Background(), Call{Provider: "p", Dialect: dialectAnthropic, Path: "/v1/messages", Body: []byte(`{}`)}); err != nil || !strings.Contains(seen[2], " stored ") {
+	if _, err := s.Send(context.Background(), Call{Provider: "p", Dialect: dialect.AnthropicMessages, Path: "/v1/messages", Body: []byte(`{}`)}); err != nil || !strings.Contains(seen[2], " stored ") {
 		t.Errorf("Anthropic's key: %q, %v", seen[2], err)
 	}
 	for _, name := range []string{"keyless", "nobody"} {

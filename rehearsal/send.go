@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
 )
 
 // Provider is where a configured provider is and what it is called with.
@@ -86,7 +88,7 @@ func (s *HTTPSender) once(ctx context.Context, p Provider, c Call) (Reply, time.
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "gnomon-rehearsal")
-	if c.Dialect == dialectAnthropic {
+	if c.Dialect == dialect.AnthropicMessages {
 		req.Header.Set("X-Api-Key", p.APIKey)
 		req.Header.Set("Anthropic-Version", anthropicVersion)
 	} else {
