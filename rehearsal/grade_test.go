@@ -92,7 +92,7 @@ func TestAnswersAreReadFromBodiesAndStreams(t *testing.T) {
 		{"an Anthropic body", dialect.AnthropicMessages, `{"type":"message","model":"c-1","content":[{"type":"text","text":"a"},{"type":"tool_use","name":"n","input":{"x":1}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}}`,
 			Answer{Text: "a", Calls: []ToolCall{{"n", `{"x":1}`}}, Choices: 1, Finish: "tool_use", Model: "c-1", HasUsage: true}, false},
 		{"an Anthropic stream", dialect.AnthropicMessages, anthropicStream, Answer{Text: "ok", Calls: []ToolCall{{"a", `{"x":1}`}}, Choices: 1, Finish: "tool_use", Model: "c-1", HasUsage: true}, false},
-		{"an Anthropic stream without its end is truncated", dialect.AnthropicMessages, anthropicStream[:len(anthropicStream)-60], Answer{Text: "ok", Calls: []ToolCall{{"a", `{"x":1}`}}, Choices: 1, Model: "c-1", HasUsage: true, Truncated: true}, false},
+		{"an Anthropic stream without its end is truncated", dialect.AnthropicMessages, anthropicStream[:len(anthropicStream)-60], Answer{Text: "ok", Calls: []ToolCall{{"a", `{"x":1}`}}, Choices: 1, Finish: "tool_use", Model: "c-1", HasUsage: true, Truncated: true}, false},
 		{"an Anthropic refusal is refused", dialect.AnthropicMessages, `{"type":"message","model":"c-1","content":[],"stop_reason":"refusal"}`, Answer{Choices: 1, Finish: "refusal", Refused: true, Model: "c-1"}, false},
 		{"an error body is no answer", dialect.AnthropicMessages, `{"type":"error","error":{"type":"overloaded_error"}}`, Answer{}, true},
 		{"what is not JSON is no answer", dialect.OpenAIChat, `{"model":`, Answer{}, true},
