@@ -162,7 +162,7 @@ func (s *server) apiStatus(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.Data.Completeness(r.Context(), p)
+	c, err := s.data(r.Context()).Completeness(r.Context(), p)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (s *server) apiVerdicts(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	vs, err := s.Data.Verdicts(r.Context(), p)
+	vs, err := s.data(r.Context()).Verdicts(r.Context(), p)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (s *server) apiReport(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	vs, err := s.Data.Verdicts(r.Context(), p)
+	vs, err := s.data(r.Context()).Verdicts(r.Context(), p)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +269,7 @@ func (s *server) apiPolicies(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ps, err := s.Data.Policies(r.Context(), p, r.PathValue("w"))
+	ps, err := s.data(r.Context()).Policies(r.Context(), p, r.PathValue("w"))
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +301,7 @@ func (s *server) apiRequests(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.Data.Requests(r.Context(), f)
+	page, err := s.data(r.Context()).Requests(r.Context(), f)
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +333,7 @@ func (s *server) apiHealth(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.Data.Completeness(r.Context(), p)
+	c, err := s.data(r.Context()).Completeness(r.Context(), p)
 	if err != nil {
 		return nil, err
 	}

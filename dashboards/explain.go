@@ -14,7 +14,7 @@ func (s *server) request(ctx context.Context, project, id string) (requestAnswer
 	if _, err := uuid.Parse(id); err != nil {
 		return requestAnswer{}, &Error{Code: "bad_request_id", Message: "That is not a request id.", Hint: "Copy it from the x-gnomon-request-id header of an answer."}
 	}
-	ev, err := s.Data.Request(ctx, project, id)
+	ev, err := s.data(ctx).Request(ctx, project, id)
 	if err != nil {
 		return requestAnswer{}, err
 	}

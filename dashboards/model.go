@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -46,50 +48,40 @@ func (s *server) window() (from, to time.Time) {
 // workloads reads every workload known by traffic, verdict or policy, the one
 // with the most to save first.
 func (s *server) workloads(ctx context.Context, project string) ([]*workload, error) {
-	from, to := s.window()
-	days, err := s.Data.Traffic(ctx, project, from, to)
-	if err != nil {
-		return nil, err
-	}
-	verdicts, err := s.Data.Verdicts(ctx, project)
-	if err != nil {
-		return nil, err
-	}
-	policies, err := s.Data.Policies(ctx, project, "")
-	if err != nil {
-		return nil, err
-	}
-	ws := gather(days, verdicts, publicPolicies(policies))
+	ws, err := s.gathered(ctx, project)
 	for _, w := range ws {
 		w.Days = nil // the list stays small; a workload's own page has its days
 	}
-	return ws, nil
+	return ws, err
+}
+
+// gathered asks for the three parts at once: they are three queries.
+func (s *server) gathered(ctx context.Context, project string) ([]*workload, error) {
+	from, to := s.window()
+	var days []Traffic
+	var verdicts []schemas.Verdict
+	var policies []schemas.Policy
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(safely(func() (err error) { days, err = s.data(ctx).Traffic(gctx, project, from, to); return err }))
+	g.Go(safely(func() (err error) { verdicts, err = s.data(ctx).Verdicts(gctx, project); return err }))
+	g.Go(safely(func() (err error) { policies, err = s.data(ctx).Policies(gctx, project, ""); return err }))
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return gather(days, verdicts, publicPolicies(policies)), nil
 }
 
 // workload reads one workload whole.
 func (s *server) workload(ctx context.Context, project, name string) (*workload, error) {
-	from, to := s.window()
-	days, err := s.Data.Traffic(ctx, project, from, to)
+	ws, err := s.gathered(ctx, project)
 	if err != nil {
 		return nil, err
 	}
-	verdicts, err := s.Data.Verdicts(ctx, project)
-	if err != nil {
-		return nil, err
-	}
-	history, err := s.Data.Policies(ctx, project, name)
-	if err != nil {
-		return nil, err
-	}
-	history = publicPolicies(history)
-	current := history
-	if len(current) > 1 {
-		current = current[:1]
-	}
-	for _, w := range gather(days, verdicts, current) {
+	for _, w := range ws {
 		if w.Workload == name {
-			w.History = history
-			return w, nil
+			history, err := s.data(ctx).Policies(ctx, project, name)
+			w.History = publicPolicies(history)
+			return w, err
 		}
 	}
 	return nil, &Error{Kind: NotFound, Code: "unknown_workload", Message: "There is no workload " + name + " in project " + project + ".",

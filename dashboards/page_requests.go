@@ -39,7 +39,7 @@ func (s *server) requestsPage(w http.ResponseWriter, r *http.Request) {
 				d.Kept = append(d.Kept, k)
 			}
 		}
-		page, err := s.Data.Requests(r.Context(), f)
+		page, err := s.data(r.Context()).Requests(r.Context(), f)
 		if err != nil {
 			return nil, err
 		}
@@ -59,14 +59,14 @@ func (s *server) requestsPage(w http.ResponseWriter, r *http.Request) {
 			next.Set("cursor", page.Next)
 			d.More = "/requests?" + next.Encode()
 		}
-		ws, err := s.workloads(r.Context(), project)
-		if err != nil {
-			return nil, err
+		if r.Header.Get("HX-Request") != "" {
+			return d, nil // only the results are swapped: the filter's list stays
 		}
+		ws, err := s.workloads(r.Context(), project)
 		for _, x := range ws {
 			d.Names = append(d.Names, x.Workload)
 		}
-		return d, nil
+		return d, err
 	})
 }
 

@@ -195,7 +195,7 @@ func planOf(w *workload, v *schemas.Verdict, f activationForm) activation {
 		a.Why = "The verdict is " + string(v.Readiness) + ": " + firstReason(v)
 	}
 	share, err := strconv.ParseFloat(f.Share, 64)
-	if err != nil || share < 0 || share > 100 {
+	if err != nil || !(share >= 0 && share <= 100) { // also NaN
 		share = 0
 	}
 	moving := share / 100 * (1 - float64(a.Control)/10000)
@@ -248,6 +248,7 @@ func (s *server) workloadAction(w http.ResponseWriter, r *http.Request) {
 	}
 	name, form := r.PathValue("w"), formOf(r.PostForm)
 	done, err := s.act(r.Context(), project, name, r.PostForm.Get("action"), form)
+	forget(r.Context())
 	d, dataErr := s.workloadData(r.Context(), project, name, url.Values{})
 	if dataErr != nil {
 		s.fail(w, r, project, errors.Join(err, dataErr))

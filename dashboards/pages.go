@@ -124,10 +124,10 @@ func (s *server) newFrame(ctx context.Context, r *http.Request, project, title, 
 
 func (s *server) status(ctx context.Context, project string) *statusLight {
 	l := &statusLight{Light: "unknown", Words: "no proxy has spoken yet"}
-	if ps, err := s.Data.Policies(ctx, project, ""); err == nil {
+	if ps, err := s.data(ctx).Policies(ctx, project, ""); err == nil {
 		l.Mode = modeOfWhole(ps)
 	}
-	c, err := s.Data.Completeness(ctx, project)
+	c, err := s.data(ctx).Completeness(ctx, project)
 	if err != nil {
 		l.Light, l.Words = "down", "the store does not answer"
 		return l
@@ -198,14 +198,20 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, project string, er
 // a console shows one, so that no figure is ever taken for another's.
 func (s *server) onPage(w http.ResponseWriter, r *http.Request, name, title, nav string, fill func(project string) (any, error)) {
 	project := s.Project
+	light := make(chan *statusLight, 1)
+	go func() { // while the page's own reads are on their way
+		l := &statusLight{Light: "down", Words: "the store does not answer"}
+		defer func() { light <- l }()
+		_ = safely(func() error { l = s.status(r.Context(), project); return nil })()
+	}()
 	v, err := fill(project)
+	status := <-light
 	if err != nil {
 		s.fail(w, r, project, err)
 		return
 	}
 	f := s.newFrame(r.Context(), r, project, title, nav)
-	f.Status = s.status(r.Context(), project)
-	f.Page = v
+	f.Status, f.Page = status, v
 	s.render(w, http.StatusOK, name, f)
 }
 
@@ -224,7 +230,7 @@ type overviewData struct {
 func (s *server) overviewPage(w http.ResponseWriter, r *http.Request) {
 	s.onPage(w, r, "overview", "Overview", "overview", func(project string) (any, error) {
 		from, to := s.window()
-		days, err := s.Data.Traffic(r.Context(), project, from, to)
+		days, err := s.data(r.Context()).Traffic(r.Context(), project, from, to)
 		if err != nil {
 			return nil, err
 		}
@@ -232,7 +238,7 @@ func (s *server) overviewPage(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.Data.Completeness(r.Context(), project)
+		c, err := s.data(r.Context()).Completeness(r.Context(), project)
 		if err != nil {
 			return nil, err
 		}
@@ -306,7 +312,7 @@ type healthData struct {
 
 func (s *server) healthPage(w http.ResponseWriter, r *http.Request) {
 	s.onPage(w, r, "health", "Health", "health", func(project string) (any, error) {
-		c, err := s.Data.Completeness(r.Context(), project)
+		c, err := s.data(r.Context()).Completeness(r.Context(), project)
 		if err != nil {
 			return nil, err
 		}

@@ -89,7 +89,7 @@ func New(c Config) (http.Handler, error) {
 	if s.pages, err = s.loadPages(); err != nil {
 		return nil, err
 	}
-	return s.guard(s.routes()), nil
+	return s.guard(s.withReads(s.routes())), nil
 }
 
 func (s *server) routes() http.Handler {
