@@ -2,10 +2,12 @@ package dashboards
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -20,7 +22,7 @@ func (s *server) request(ctx context.Context, project, id string) (requestAnswer
 	}
 	x, note := Explanation{}, ""
 	if s.Explain != nil {
-		if x, err = s.Explain(ctx, ev); err != nil {
+		if x, err = s.Explain(ctx, ev); err != nil { // what it did find stays
 			note = "The decision could not be taken apart further: " + err.Error()
 		}
 	}
@@ -102,4 +104,68 @@ func gateNames(g schemas.Gate) []string {
 		}
 	}
 	return out
+}
+
+// Explainer takes recorded decisions apart with today's classifier and prices.
+// What a part cannot tell is left unknown, and shown as not recorded.
+type Explainer struct {
+	// Prices prices each candidate for the tokens that were used.
+	Prices classifier.Pricer
+	// Expected prices baseline and candidates, in the event's order, as the
+	// decision did before the answer was known; nil leaves all but the chosen
+	// route's unknown.
+	Expected func(in *classifier.Inputs, candidates []string) (baseline schemas.OptUSD, each []schemas.OptUSD)
+	// Contributions says what each feature added to the score; nil: not shown.
+	Contributions func(in *classifier.Inputs) []Contribution
+	// Threshold is the one in force for the event's policy version; nil: not shown.
+	Threshold func(ev *schemas.RequestEvent) *float64
+}
+
+// Explain implements Config.Explain.
+func (e *Explainer) Explain(_ context.Context, ev schemas.RequestEvent) (Explanation, error) {
+	x := Explanation{Candidates: linesOf(&ev)}
+	if e.Threshold != nil {
+		x.Threshold = e.Threshold(&ev)
+	}
+	for i := range x.Candidates {
+		if l := &x.Candidates[i]; !l.Seen.Known {
+			l.Seen = e.seen(&ev, l.Model)
+		}
+	}
+	var in classifier.Inputs
+	if len(ev.Inputs) == 0 {
+		return x, nil
+	}
+	if err := in.UnmarshalBinary(ev.Inputs); err != nil {
+		return x, fmt.Errorf("its inputs cannot be read: %w", err)
+	}
+	if e.Contributions != nil {
+		x.Contributions = e.Contributions(&in)
+	}
+	if e.Expected == nil {
+		return x, nil
+	}
+	baseline, each := e.Expected(&in, ev.Candidates)
+	if !x.Candidates[0].Expected.Known {
+		x.Candidates[0].Expected = baseline
+	}
+	for i, cost := range each {
+		if i+1 < len(x.Candidates) && !x.Candidates[i+1].Expected.Known {
+			x.Candidates[i+1].Expected = cost
+		}
+	}
+	return x, nil
+}
+
+// seen prices a model for the tokens that were used, none of them from a cache
+// it may not have had: what it would have cost at most.
+func (e *Explainer) seen(ev *schemas.RequestEvent, name string) schemas.OptUSD {
+	provider, model, ok := strings.Cut(name, "/")
+	if !ok || e.Prices == nil || ev.UsageSource == schemas.UsageNone {
+		return schemas.OptUSD{}
+	}
+	u := ev.Usage
+	u.CacheReadTokens, u.CacheWriteTokens, u.CacheWrite1hTokens = 0, 0, 0
+	total, _, err := e.Prices.Cost(provider, model, "", u, ev.Ts)
+	return schemas.OptUSD{Nano: total, Known: err == nil}
 }

@@ -21,11 +21,16 @@ type reads struct {
 
 type readsKey struct{}
 
+// patience is how long a store that hangs may hold a page.
+const patience = 30 * time.Second
+
 // withReads gives each request its own reads.
 func (s *server) withReads(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
 		rd := &reads{Data: s.Data, calls: map[string]func() (any, error){}}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), readsKey{}, rd)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, readsKey{}, rd)))
 	})
 }
 
