@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
+)
+
+// Provider is one row of the data plane.
+type Provider struct {
+	Name    string
+	Dialect string // family: openai, anthropic or gemini
+	BaseURL string // scheme, host, and the path before the provider's own
+	// APIKey is the stored credential. It serves routed requests whose baseline
+	// is at another provider, and nothing else here: a client's own credential
+	// goes where the client sent it.
+	APIKey string
+	// IncludeUsage asks for stream usage where the client did not say, and cuts
+	// what that causes out of the answer.
+	IncludeUsage bool
+	Simulated    bool // its traffic is marked as simulated
+}
+
+// Config configures the data plane. Zero values take the stated defaults.
+type Config struct {
+	Project   string
+	Providers []Provider // openai and anthropic also serve /v1/…
+
+	MaxInFlight    int           // requests at once; past it a 503; default 20,000
+	CaptureBytes   int           // of a body that are looked at; forwarding has no bound; default 4 MiB
+	ConnectTimeout time.Duration // to a provider, with TLS; default 10 s
+	HeaderTimeout  time.Duration // from the request's last byte to the answer's head; default 10 min
+	IdleTimeout    time.Duration // between two reads from a provider; default 5 min
+	BodyTimeout    time.Duration // between two reads of a client's body; default 60 s
+	DrainTimeout   time.Duration // for answers in flight when asked to stop; default 30 s
+	ClassifyBudget time.Duration // for assessing and deciding; past it the baseline; default 100 ms
+
+	// KeepPayload says whether a workload's data policy permits handing bodies to
+	// the PayloadSink. nil permits none.
+	KeepPayload func(workload string) bool
+
+	Upstream Upstream         // nil: net/http's Transport
+	Now      func() time.Time // nil: time.Now; ts of events only, durations are monotonic
+}
+
+var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// Validate says what is wrong with a configuration; defaults are set first.
+func (c *Config) Validate() error {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&c.ConnectTimeout, 10*time.Second)
+	def(&c.HeaderTimeout, 10*time.Minute)
+	def(&c.IdleTimeout, 5*time.Minute)
+	def(&c.BodyTimeout, time.Minute)
+	def(&c.DrainTimeout, 30*time.Second)
+	def(&c.ClassifyBudget, 100*time.Millisecond)
+	if c.MaxInFlight <= 0 {
+		c.MaxInFlight = 20_000
+	}
+	if c.CaptureBytes <= 0 {
+		c.CaptureBytes = 4 << 20
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	var errs []error
+	if c.Project == "" {
+		errs = append(errs, errors.New("project: must be named"))
+	}
+	seen := map[string]bool{}
+	for _, p := range c.Providers {
+		if seen[p.Name] {
+			errs = append(errs, fmt.Errorf("provider %q is configured twice", p.Name))
+		}
+		seen[p.Name] = true
+		if _, err := newRow(p); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// row is a provider ready for use.
+type row struct {
+	Provider
+	scheme, host, base string // base: escaped path without a trailing slash
+}
+
+func newRow(p Provider) (*row, error) {
+	if !providerName.MatchString(p.Name) || p.Name == "v1" || p.Name == "v1beta" {
+		return nil, fmt.Errorf("provider %q: a name is lower-case letters, digits, - and _, and not v1 or v1beta", p.Name)
+	}
+	switch p.Dialect {
+	case dialect.FamilyOpenAI, dialect.FamilyAnthropic, dialect.FamilyGemini:
+	default:
+		return nil, fmt.Errorf("provider %s: dialect %q is none of openai, anthropic, gemini", p.Name, p.Dialect)
+	}
+	u, err := url.Parse(p.BaseURL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("provider %s: base_url is no address of a provider: want https://host", p.Name)
+	}
+	return &row{Provider: p, scheme: u.Scheme, host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/")}, nil
+}
+
+// authorize puts the stored credential on a request in the form its provider
+// takes, in place of whatever the client sent.
+func (r *row) authorize(h http.Header) {
+	for _, name := range credentialHeaders {
+		delete(h, name)
+	}
+	switch r.Dialect {
+	case dialect.FamilyAnthropic:
+		h["X-Api-Key"] = []string{r.APIKey}
+		if h.Get("Anthropic-Version") == "" {
+			h["Anthropic-Version"] = []string{"2023-06-01"}
+		}
+	case dialect.FamilyGemini:
+		h["X-Goog-Api-Key"] = []string{r.APIKey}
+	default:
+		h["Authorization"] = []string{"Bearer " + r.APIKey}
+	}
+}
+
+// credentialHeaders carry a caller's credential, or bind a request to its
+// account: none of them goes to another provider than the one it was sent for.
+var credentialHeaders = []string{
+	"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Cookie", "Openai-Organization", "Openai-Project",
+	"Anthropic-Workspace-Id", "X-Amz-Security-Token",
+}

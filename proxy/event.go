@@ -1,0 +1,180 @@
+package proxy
+
+import (
+	"math"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// Event makes the record of a request that has ended: everything but BootID,
+// Seq and RequestID, which the caller sets.
+func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent {
+	read := a.Read
+	if read == nil {
+		read = dialect.Named(r.Dialect).Read(a.Body)
+	}
+	in, dec := &d.Inputs, &d.Decision
+	ev := schemas.RequestEvent{
+		Version: schemas.SchemaVersion, Project: o.project, Ts: r.Ts.UTC().Truncate(time.Millisecond), Revision: 1, Status: a.Status,
+		Workload: d.Workload, Feature: r.Feature, Team: r.Team, UserID: r.User, Session: d.Session, TraceID: r.Trace, Tags: r.Tags,
+		KeyID: r.KeyID, ClientRetry: r.Retry,
+		Dialect: r.Dialect, Operation: in.Operation, Provider: r.Provider, RequestModel: d.Model, ServedModel: d.Model,
+		ResponseModel: read.Model, ResponseID: read.ID, ServiceTier: read.ServiceTier,
+		Mode: dec.Mode, Arm: in.Arm, Bypassed: r.Bypassed, Fallback: a.Fallback, Stream: d.Stream,
+		HTTPStatus: uint16(a.HTTPStatus), ErrorType: read.ErrorType, FinishReason: read.FinishReason,
+		WouldRoute: dec.Route, ExpectedCost: dec.Expected,
+		TaskClass: in.Assessment.Task.String(), Score: share(in.Assessment.Score), Novelty: share(in.Assessment.Novelty),
+		EvidenceState: dec.Evidence, Gates: in.Features.Gates, Candidates: dec.Candidates, Rejects: dec.Rejects, BaselineReject: dec.BaselineReject,
+		Inputs: d.packed, ClassifierVer: in.Assessment.Version, PolicyVersion: dec.PolicyVersion, SnapshotHash: dec.SnapshotHash,
+		PromptHash: in.Features.PromptHash, RequestBytes: clamp32(r.bodyBytes()), ResponseBytes: clamp32(a.ResponseBytes),
+		LatencyMS: clamp32(a.Latency.Milliseconds()), OverheadUS: clamp32(a.Overhead.Microseconds()), Simulated: r.Simulated,
+		PriceVersion: o.book.Version(),
+	}
+	if ev.ResponseBytes == 0 {
+		ev.ResponseBytes = clamp32(int64(len(a.Body)))
+	}
+	if a.ServedModel != "" {
+		ev.Provider, ev.ServedModel = a.Provider, a.ServedModel
+		if ev.Provider != r.Provider {
+			ev.BaselineProvider = r.Provider
+		}
+	}
+	if ev.Status == "" {
+		ev.Status = statusOf(a.HTTPStatus)
+	}
+	if ev.Status == schemas.StatusOK && read.Failed {
+		ev.Status = schemas.StatusProviderError // an error behind a status of 200
+	}
+	if a.ErrorType != "" {
+		ev.ErrorType = a.ErrorType
+	}
+	if a.TTFT > 0 {
+		ms := clamp32(a.TTFT.Milliseconds())
+		ev.TTFTMS = &ms
+	}
+	o.count(&ev, d, a, read)
+	o.price(&ev, d)
+	return ev
+}
+
+func statusOf(httpStatus int) schemas.Status {
+	if httpStatus >= 400 {
+		return schemas.StatusProviderError
+	}
+	return schemas.StatusOK
+}
+
+// count sets the usage and says where it comes from.
+func (o *Observer) count(ev *schemas.RequestEvent, d *Decided, a *Answer, read *dialect.Answer) {
+	ev.UsageSource = schemas.UsageNone
+	whole := ev.Status == schemas.StatusOK || ev.Status == schemas.StatusProviderError && ev.HTTPStatus >= 400
+	switch {
+	case !dialect.Named(ev.Dialect).Readable:
+	case read.HasUsage && (whole || read.Final):
+		ev.Usage, ev.UsageSource = read.Usage, schemas.UsageProvider
+	case ev.Status == schemas.StatusRefused, ev.Status == schemas.StatusProviderError && ev.HTTPStatus >= 400, !a.Sent && read.Bytes == 0:
+		// The provider refused it, or never had it: nothing was used.
+	default:
+		// Broken off, or a host that states no usage: what was stated so far,
+		// and an estimate of the rest.
+		ev.Usage, ev.UsageSource = read.Usage, schemas.UsageEstimated
+		if !read.HasUsage {
+			ev.InputTokens = d.Inputs.Features.PromptTokens
+		}
+		if ev.Operation != "embeddings" {
+			ev.OutputTokens = max(ev.OutputTokens, clamp32(int64(read.OutputBytes+bytesPerToken-1)/bytesPerToken))
+		}
+	}
+}
+
+// bytesPerToken is the usual length of a token of text. Estimates are flagged
+// and never invoiced.
+const bytesPerToken = 4
+
+// price sets the costs. What has no price stays unknown; it is never free.
+func (o *Observer) price(ev *schemas.RequestEvent, d *Decided) {
+	if !dialect.Named(ev.Dialect).Readable {
+		return
+	}
+	u, at := ev.Usage, ev.Ts
+	served := o.rate(ev.Provider, ev.ServedModel, ev.ServiceTier, u, at)
+	if !served.known && ev.ResponseModel != "" {
+		// A deployment's name or an alias: the model that ran has the price.
+		served = o.rate(ev.Provider, ev.ResponseModel, ev.ServiceTier, u, at)
+	}
+	ev.ListCost, ev.Cost = served.total, served.total
+	baseline, baselineProvider := served, ev.Provider
+	if ev.BaselineProvider != "" {
+		baselineProvider = ev.BaselineProvider
+	}
+	routed := ev.ServedModel != ev.RequestModel || baselineProvider != ev.Provider
+	if routed {
+		baseline = o.rate(baselineProvider, ev.RequestModel, tierAt(ev, baselineProvider), u, at)
+	}
+	ev.BaselineCost = baseline.total
+	provider, model, ok := cutRoute(ev.WouldRoute)
+	switch {
+	case !ok || (provider == baselineProvider && model == ev.RequestModel):
+		ev.WouldCost, ev.WouldOutputCost = baseline.total, baseline.output
+	case routed && provider == ev.Provider && model == ev.ServedModel:
+		ev.WouldCost, ev.WouldOutputCost = served.total, served.output
+	default:
+		if !d.warmAt(ev.WouldRoute) {
+			u = cold(u, ev.Dialect)
+		}
+		would := o.rate(provider, model, tierAt(ev, provider), u, at)
+		ev.WouldCost, ev.WouldOutputCost = would.total, would.output
+	}
+}
+
+type amount struct {
+	total, output schemas.OptUSD
+	known         bool
+}
+
+func (o *Observer) rate(provider, model, tier string, u schemas.Usage, at time.Time) amount {
+	if model == "" {
+		return amount{}
+	}
+	total, output, err := o.book.Cost(provider, model, tier, u, at)
+	if err != nil {
+		return amount{}
+	}
+	return amount{schemas.KnownUSD(total), schemas.KnownUSD(output), true}
+}
+
+// tierAt is the answer's service tier where the same provider would answer;
+// another one's standard tier.
+func tierAt(ev *schemas.RequestEvent, provider string) string {
+	if provider == ev.Provider {
+		return ev.ServiceTier
+	}
+	return ""
+}
+
+// warmAt reports whether the would-be route's cache would have held the
+// conversation's prefix.
+func (d *Decided) warmAt(route string) bool {
+	for i, c := range d.Decision.Candidates[:min(len(d.Decision.Candidates), 64)] {
+		if c == route {
+			return d.Inputs.CacheWarm&(1<<i) != 0
+		}
+	}
+	return false
+}
+
+// cold is the usage of a model whose cache does not hold the prefix: what was
+// read is plain input, or is written where the caller marks what to cache.
+func cold(u schemas.Usage, name string) schemas.Usage {
+	if name == dialect.AnthropicMessages || u.CacheWriteTokens > 0 {
+		u.CacheWriteTokens += u.CacheReadTokens
+	}
+	u.CacheReadTokens = 0
+	return u
+}
+
+func share(fixed uint16) float32 { return float32(fixed) / math.MaxUint16 }
+
+func clamp32(n int64) uint32 { return uint32(max(0, min(n, math.MaxUint32))) }

@@ -1,0 +1,320 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// exchange is the life of one accepted request, from its head to its event.
+type exchange struct {
+	p   *Proxy
+	c   *gin.Context
+	w   http.ResponseWriter // the server's own: gin's wrapper buffers the head
+	r   *http.Request
+	row *row
+	d   *dialect.Dialect
+
+	path, query string // at the provider, as the client wrote them
+	id          uuid.UUID
+	seq         uint64
+	start       time.Time
+	ctx         context.Context
+	cancel      context.CancelCauseFunc
+
+	body   []byte  // of the request, when whole
+	whole  bool    // body is all of it
+	upload *upload // streams the body when it is not at hand
+	waited time.Duration
+
+	req      Request
+	decision *pending
+	acts     bool // a policy may act on it: it was decided before it was forwarded
+	ans      Answer
+	tap      *tap
+	overhead time.Duration
+	ended    bool
+	headSent bool
+}
+
+// Causes that end an exchange from our side.
+var (
+	errIdle      = errors.New("the provider sent nothing for too long")
+	errCutOff    = errors.New("gnomon was asked to stop")
+	errBodyStall = errors.New("the client's body did not arrive in time")
+)
+
+// serve answers one request at a provider's row; strip is how many bytes of the
+// path are gnomon's own.
+func (p *Proxy) serve(c *gin.Context, at *row, strip int) {
+	x := &exchange{p: p, c: c, r: c.Request, w: serverWriter(c.Writer), row: at, start: time.Now()}
+	fits := p.flights.enter()
+	defer p.flights.leave()
+	x.begin(strip)
+	defer x.close()
+	if !fits {
+		x.refuse(dialect.Fault{Status: http.StatusServiceUnavailable, Kind: "overloaded", Message: "gnomon: too many requests in flight; try again"}, schemas.StatusRefused)
+		return
+	}
+	if x.readBody() {
+		x.decide()
+		x.forward()
+	}
+}
+
+// serverWriter finds the server's ResponseWriter below gin's.
+func serverWriter(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = u.Unwrap()
+	}
+}
+
+// begin makes the request known to the recorder before anything of it leaves.
+func (x *exchange) begin(strip int) {
+	p := x.p
+	full, query := target(x.r)
+	x.path, x.query = full[strip:], query
+	x.d = dialect.Of(x.r.Method, x.path)
+	x.ctx, x.cancel = context.WithCancelCause(x.r.Context())
+	x.id = newID()
+	x.req = Request{Ts: p.cfg.Now(), Provider: x.row.Name, Path: x.path, Dialect: x.d.Name, Operation: x.d.Operation, Simulated: x.row.Simulated}
+	attribution(&x.req, x.r.Header)
+	x.seq = p.rec.Begin(p.cfg.Project, x.req.Ts, x.id)
+	x.w.Header()[headerRequestID] = []string{x.id.String()}
+}
+
+// newID is a UUIDv7; when the system has no randomness to give it falls back to
+// a random-less one rather than refuse traffic.
+func newID() uuid.UUID {
+	id, err := uuid.NewV7()
+	if err != nil {
+		n := fallbackIDs.Add(1)
+		now := uint64(time.Now().UnixMilli())
+		for i := range 6 {
+			id[i] = byte(now >> (40 - 8*i))
+		}
+		for i := range 8 {
+			id[8+i] = byte(n >> (56 - 8*i))
+		}
+		id[6], id[8] = 0x70, id[8]&0x3f|0x80
+	}
+	return id
+}
+
+var fallbackIDs atomic.Uint64
+
+// close ends the exchange whatever happened to it, also in a panic.
+func (x *exchange) close() {
+	fault := recover()
+	if fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // the server's own sentinel, thrown as it is
+		x.p.log.Error("a request failed inside gnomon", "request_id", x.id, "panic", fmt.Sprint(fault))
+		x.setStatus(schemas.StatusRefused, "internal")
+	}
+	x.cancel(nil)
+	x.end()
+	if fault != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// setStatus notes how the exchange ended; the first word stands.
+func (x *exchange) setStatus(s schemas.Status, errorType string) {
+	if x.ans.Status == "" {
+		x.ans.Status, x.ans.ErrorType = s, errorType
+	}
+}
+
+// refuse answers with an error of gnomon's own, in the client's dialect.
+func (x *exchange) refuse(f dialect.Fault, s schemas.Status) {
+	x.setStatus(s, f.Kind)
+	x.ans.HTTPStatus = f.Status
+	x.headSent = true
+	family := x.d.Family
+	if family == "" {
+		family = x.row.Dialect
+	}
+	x.end()
+	x.p.fault(x.c, family, f)
+}
+
+// abort ends an answer that has begun so that the client cannot take it for
+// complete: a plain return would write the clean terminator.
+func (x *exchange) abort() {
+	x.end()
+	panic(http.ErrAbortHandler)
+}
+
+// gone reports whether the client has left, or gnomon was told to stop.
+func (x *exchange) gone() bool { return x.r.Context().Err() != nil }
+
+// leave notes that the client has left before the answer's end.
+func (x *exchange) leave() {
+	if errors.Is(context.Cause(x.r.Context()), errCutOff) {
+		x.setStatus(schemas.StatusTimeout, "drain")
+		return
+	}
+	x.setStatus(schemas.StatusClientAbort, "")
+}
+
+// end makes the event, once, and hands it to the recorder.
+func (x *exchange) end() {
+	if x.ended {
+		return
+	}
+	x.ended = true
+	began := time.Now()
+	a := &x.ans
+	a.Latency = began.Sub(x.start)
+	a.Read = x.tap.close()
+	if x.upload != nil {
+		x.req.BodyBytes = int(x.upload.n.Load())
+	}
+	d := x.decided()
+	x.overhead += time.Since(began)
+	a.Overhead = x.overhead
+	ev := x.p.observer.Event(&x.req, d, a)
+	ev.RequestID, ev.BootID, ev.Seq = x.id.String(), x.p.rec.BootID(), x.seq
+	x.p.rec.End(&ev)
+	x.p.metrics.observe(&ev, a.Latency, a.TTFT, a.Overhead)
+	x.handPayload(&ev)
+}
+
+// handPayload gives bodies away for rehearsal where the workload's data policy
+// permits it, and only whole ones of answers that came to their end.
+func (x *exchange) handPayload(ev *schemas.RequestEvent) {
+	p := x.p
+	if p.sink == nil || !x.whole || ev.Status != schemas.StatusOK || ev.HTTPStatus != http.StatusOK || p.cfg.KeepPayload == nil || !p.cfg.KeepPayload(ev.Workload) {
+		return
+	}
+	if body := x.tap.payload(); len(body) > 0 {
+		p.metrics.payloads.Inc()
+		p.sink(schemas.Payload{Version: schemas.SchemaVersion, Event: *ev, Path: x.path, RequestBody: x.body, ResponseBody: body})
+	}
+}
+
+// pending is a decision being taken while the provider works.
+type pending struct {
+	done chan struct{}
+	d    Decided
+}
+
+// decide starts classification. It waits for it only where a policy may act on
+// this request: everything else is forwarded first.
+func (x *exchange) decide() {
+	if !x.d.Readable || !x.whole {
+		return // decided at the end: there is nothing to assess
+	}
+	x.acts = x.mayAct()
+	if x.acts || x.asksUsage(x.row) {
+		peek := x.d.Peek(x.path, x.body)
+		x.req.Peek = &peek
+	}
+	pd := &pending{done: make(chan struct{})}
+	x.decision = pd
+	o, req := x.p.observer, x.req
+	go func() {
+		defer close(pd.done)
+		pd.d = o.Decide(&req)
+	}()
+	if x.acts {
+		x.await(pd)
+	}
+}
+
+// await waits for a decision, at most for the budget.
+func (x *exchange) await(pd *pending) bool {
+	select {
+	case <-pd.done:
+		return true
+	default:
+	}
+	timer := time.NewTimer(x.p.cfg.ClassifyBudget)
+	defer timer.Stop()
+	select {
+	case <-pd.done:
+		return true
+	case <-timer.C:
+		// It goes on by itself; its result is left alone from here on.
+		late := &pending{done: make(chan struct{})}
+		late.d = x.p.observer.refuse(&x.req, x.p.snapshots(), schemas.RejectClassifier)
+		close(late.done)
+		x.decision = late
+		return false
+	}
+}
+
+// decided returns the decision, taking it now where there was nothing to
+// assess.
+func (x *exchange) decided() *Decided {
+	if x.decision == nil {
+		d := x.p.observer.Decide(&x.req)
+		return &d
+	}
+	x.await(x.decision)
+	if x.decision.d.Decision.BaselineReject == schemas.RejectClassifier {
+		x.p.metrics.failures.Inc()
+	}
+	return &x.decision.d
+}
+
+// acting says which workloads of a snapshot have a policy that may act.
+type acting struct {
+	of         *classifier.Snapshot
+	any        bool
+	discovered bool // one of them is found by its system prompt, not by a header
+}
+
+func actingOf(s *classifier.Snapshot) *acting {
+	a := &acting{of: s}
+	policies := s.Parts().Policies
+	for i := range policies {
+		if acts(&policies[i]) {
+			a.any = true
+			a.discovered = a.discovered || policies[i].Workload[:1] == "~"
+		}
+	}
+	return a
+}
+
+func acts(p *schemas.Policy) bool {
+	return p != nil && (p.Mode == schemas.ModeCanary || p.Mode == schemas.ModeLive) && p.Workload != ""
+}
+
+// mayAct reports whether the request must be decided before it is forwarded.
+func (x *exchange) mayAct() bool {
+	if x.req.Bypassed || x.d.Operation != "chat" {
+		return false
+	}
+	s := x.p.snapshots()
+	a := x.p.acting.Load()
+	if a == nil || a.of != s {
+		a = actingOf(s)
+		x.p.acting.Store(a)
+	}
+	if !a.any {
+		return false
+	}
+	if x.req.Feature == "" {
+		return a.discovered
+	}
+	return acts(s.PolicyFor(x.req.Feature))
+}
+
+// asksUsage reports whether stream usage may be asked for at a row.
+func (x *exchange) asksUsage(at *row) bool {
+	return at.IncludeUsage && x.d.AsksUsage && x.whole && !x.req.Bypassed
+}

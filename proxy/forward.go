@@ -1,0 +1,264 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// forward sends the request where it goes and relays the answer.
+func (x *exchange) forward() {
+	if x.routed() {
+		if x.tryCandidate(x.decision.d.Route) {
+			return
+		}
+		x.ans.Fallback = true
+	}
+	resp, cut, err := x.send(x.row, "")
+	if err != nil {
+		x.sendFailed(err)
+		return
+	}
+	x.relay(resp, cut)
+}
+
+// routed reports whether the decision, which was waited for, says to act.
+func (x *exchange) routed() bool {
+	return x.acts && x.req.Peek.Readable() && x.decision.d.Route.Model != ""
+}
+
+// tryCandidate sends the request to its candidate. It returns false when the
+// baseline must answer: then nothing has reached the client.
+func (x *exchange) tryCandidate(to Route) bool {
+	at := x.p.rows[to.Provider]
+	if at == nil || (at != x.row && at.APIKey == "") {
+		return false
+	}
+	name := to.String()
+	resp, cut, err := x.send(at, to.Model)
+	why := ""
+	switch {
+	case err != nil && (x.gone() || x.upload.failed() != nil):
+		x.sendFailed(err)
+		return true
+	case err != nil:
+		why = "unreachable"
+	case resp.StatusCode >= 400:
+		// Whatever the candidate objects to, the caller asked for the baseline.
+		why = http.StatusText(resp.StatusCode)
+		if c := resp.StatusCode; c != 400 && c != 413 && c != 422 { // those are about the request
+			x.p.health.note(name, false, x.req.Ts)
+		}
+	default:
+		why = x.firstBytes(resp)
+	}
+	if why != "" {
+		if resp != nil {
+			resp.Body.Close()
+		}
+		if err != nil || resp.StatusCode < 400 {
+			x.p.health.note(name, false, x.req.Ts)
+		}
+		x.p.metrics.fallbacks.WithLabelValues(name, why).Inc()
+		return false
+	}
+	x.p.health.note(name, true, x.req.Ts)
+	x.ans.Provider, x.ans.ServedModel = to.Provider, to.Model
+	x.w.Header()[headerRoute] = []string{name}
+	x.relay(resp, cut)
+	return true
+}
+
+// firstBytes waits for the first bytes of a candidate's answer, so that one that
+// dies or errs before them can still be replaced.
+func (x *exchange) firstBytes(resp *http.Response) (why string) {
+	buf := make([]byte, 4096)
+	stop := x.watchIdle()
+	n, err := resp.Body.Read(buf)
+	stop.end()
+	if n == 0 && err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
+		return "died"
+	}
+	if contentType := resp.Header.Get("Content-Type"); dialect.IsEventStream(contentType) && resp.Header.Get("Content-Encoding") == "" {
+		r := x.d.NewReader(contentType, len(buf))
+		_, _ = r.Write(buf[:n])
+		if r.Failed() {
+			return "error event"
+		}
+	}
+	resp.Body = &rejoined{first: buf[:n], err: err, ReadCloser: resp.Body}
+	return ""
+}
+
+// rejoined is a body whose first read was done ahead.
+type rejoined struct {
+	first []byte
+	err   error
+	io.ReadCloser
+}
+
+func (r *rejoined) Read(p []byte) (int, error) {
+	if len(r.first) > 0 {
+		n := copy(p, r.first)
+		if r.first = r.first[n:]; len(r.first) > 0 {
+			return n, nil
+		}
+		return n, r.err
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	return r.ReadCloser.Read(p)
+}
+
+// send makes the request to a provider and waits for the answer's head. With a
+// model it replaces the one in the body. cut says that stream usage was asked
+// for on the client's behalf.
+func (x *exchange) send(at *row, model string) (resp *http.Response, cut bool, err error) {
+	req := &http.Request{
+		Method: x.r.Method, URL: x.address(at), Header: make(http.Header, len(x.r.Header)+2), ContentLength: x.r.ContentLength,
+		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	passHeaders(req.Header, x.r.Header)
+	if _, sent := req.Header["User-Agent"]; !sent {
+		req.Header["User-Agent"] = []string{""} // or net/http names itself
+	}
+	if lists(x.r.Header["Te"], "trailers") {
+		req.Header["Te"] = []string{"trailers"}
+	}
+	if up := x.r.Header.Get("Upgrade"); up != "" && lists(x.r.Header["Connection"], "upgrade") {
+		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{up}
+	}
+	if at != x.row {
+		at.authorize(req.Header)
+	}
+	switch {
+	case x.upload != nil:
+		req.Body = x.upload
+	case x.whole && x.r.ContentLength != 0 && x.r.Body != nil && x.r.Body != http.NoBody:
+		body := x.body
+		if peek := x.req.Peek; peek != nil {
+			if cut = x.asksUsage(at) && peek.CanAskUsage(); cut || model != "" {
+				body = peek.Edit(body, model, cut)
+			}
+		}
+		x.setBody(req, body)
+		if cut {
+			// What is cut out must be read: a compressed stream could not be cut.
+			req.Header["Accept-Encoding"] = []string{"identity"}
+		}
+	}
+	x.ans.Sent = true
+	x.overhead = time.Since(x.start) - x.waited
+	relay := &informational{w: x.w}
+	ctx := httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{Got1xxResponse: relay.got})
+	resp, err = x.p.upstream.RoundTrip(req.WithContext(ctx))
+	relay.stop()
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		x.ans.Sent = false
+	}
+	return resp, cut, err
+}
+
+// setBody gives a request a body that is at hand.
+func (x *exchange) setBody(req *http.Request, body []byte) {
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	if req.ContentLength >= 0 {
+		req.ContentLength = int64(len(body))
+	}
+	delete(req.Header, "Expect") // the client has sent its body already
+	if req.Header["Idempotency-Key"] == nil && req.Header["X-Idempotency-Key"] == nil {
+		// Lets the transport repeat a request that the provider has surely not
+		// seen. With an idempotency key it would repeat others, too.
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+}
+
+// address is the provider's URL for this request, path and query byte for byte.
+func (x *exchange) address(at *row) *url.URL {
+	u := &url.URL{Scheme: at.scheme, Host: at.host}
+	path := at.base + x.path
+	if path == "" {
+		path = "/"
+	}
+	if x.query != "" {
+		u.RawQuery, u.ForceQuery = x.query[1:], len(x.query) == 1
+	}
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path, u.RawPath = plain, path
+		if u.EscapedPath() == path {
+			return u
+		}
+	}
+	u.Path, u.RawPath, u.Opaque = "", "", path // as it is, also where net/url would write it otherwise
+	return u
+}
+
+// informational relays 1xx answers, but for the 100 that the server itself sends
+// when the body is read.
+type informational struct {
+	mu   sync.Mutex
+	w    http.ResponseWriter
+	done bool
+}
+
+func (i *informational) got(code int, header textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.done || code == http.StatusContinue {
+		return nil
+	}
+	h := i.w.Header()
+	before := maps.Clone(h)
+	passHeaders(h, http.Header(header))
+	i.w.WriteHeader(code)
+	clear(h)
+	maps.Copy(h, before)
+	return nil
+}
+
+func (i *informational) stop() {
+	i.mu.Lock()
+	i.done = true
+	i.mu.Unlock()
+}
+
+// sendFailed ends a request to which no answer came.
+func (x *exchange) sendFailed(err error) {
+	var timeout net.Error
+	switch {
+	case x.upload.failed() != nil:
+		x.bodyFailed(x.upload.failed())
+	case x.gone():
+		x.leave()
+		x.abort()
+	case errors.Is(context.Cause(x.ctx), errIdle), errors.As(err, &timeout) && timeout.Timeout():
+		x.refuse(dialect.Fault{Status: http.StatusGatewayTimeout, Kind: "upstream_timeout", Message: "gnomon: the provider " + x.row.Name + " did not answer in time"}, schemas.StatusTimeout)
+	default:
+		x.p.log.Warn("provider unreachable", "provider", x.row.Name, "request_id", x.id, "error", plainError(err))
+		x.refuse(dialect.Fault{Status: http.StatusBadGateway, Kind: "upstream_unreachable", Message: "gnomon: the provider " + x.row.Name + " could not be reached, or left without an answer"}, schemas.StatusProviderError)
+	}
+}
+
+// plainError is an error's text without the address that was asked: a query may
+// hold a key.
+func plainError(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return err.Error()
+}

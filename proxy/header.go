@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// hopByHop headers concern one connection and are not forwarded.
+var hopByHop = map[string]bool{
+	"Connection": true, "Proxy-Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
+	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+}
+
+const ownPrefix = "X-Gnomon-"
+
+// The headers of gnomon's own.
+const (
+	headerRequestID = "X-Gnomon-Request-Id"
+	headerRoute     = "X-Gnomon-Route"
+	headerError     = "X-Gnomon-Error"
+)
+
+// passHeaders copies what is not hop-by-hop and not gnomon's own. Values are
+// shared: nobody writes to them.
+func passHeaders(dst, src http.Header) {
+	listed := src["Connection"]
+	for name, values := range src {
+		if hopByHop[name] || strings.HasPrefix(name, ownPrefix) || (listed != nil && lists(listed, name)) {
+			continue
+		}
+		dst[name] = values
+	}
+}
+
+// lists reports whether one of the header values, lists of tokens, has a token.
+func lists(values []string, token string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Bounds of what callers may write into events.
+const (
+	maxName = 128
+	maxTags = 16
+)
+
+// attribution reads the headers that say whose request it is.
+func attribution(r *Request, h http.Header) {
+	r.Feature = clean(h.Get("X-Gnomon-Feature"), maxName)
+	r.Team = clean(h.Get("X-Gnomon-Team"), maxName)
+	r.User = clean(h.Get("X-Gnomon-User"), maxName)
+	r.Session = clean(h.Get("X-Gnomon-Session"), 2*maxName)
+	r.Tags = tags(h.Get("X-Gnomon-Tags"))
+	r.Bypassed = h.Get("X-Gnomon-Bypass") == "1"
+	r.Trace = traceID(h.Get("Traceparent"))
+	if n, err := strconv.ParseUint(h.Get("X-Stainless-Retry-Count"), 10, 8); err == nil {
+		r.Retry = uint8(n)
+	}
+	r.CredentialHash = credentialHash(h)
+}
+
+// clean makes a header's text fit for a name: control characters and broken
+// UTF-8 are replaced, what is beyond the bound is cut.
+func clean(s string, limit int) string {
+	s = strings.TrimSpace(s)
+	if len(s) <= limit && isPlain(s) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f || r == utf8.RuneError || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 {
+			return '_'
+		}
+		return r
+	}, s)
+	for len(s) > limit {
+		_, size := utf8.DecodeLastRuneInString(s[:limit+1])
+		s = s[:min(limit, limit+1-size)]
+	}
+	return s
+}
+
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func tags(s string) map[string]string {
+	if s == "" {
+		return nil
+	}
+	m := map[string]string{}
+	for pair := range strings.SplitSeq(s, ",") {
+		k, v, _ := strings.Cut(pair, "=")
+		if k = clean(k, maxName); k != "" && len(m) < maxTags {
+			m[k] = clean(v, maxName)
+		}
+	}
+	return m
+}
+
+// traceID is the trace of a W3C traceparent: version-trace-parent-flags.
+func traceID(parent string) string {
+	if len(parent) < 55 || parent[2] != '-' || parent[35] != '-' {
+		return ""
+	}
+	id := parent[3:35]
+	if _, err := hex.DecodeString(id); err != nil || id == strings.Repeat("0", 32) {
+		return ""
+	}
+	return strings.ToLower(id)
+}
+
+// credentialHash tells callers apart without keeping what they authenticate
+// with; "" for an anonymous request. SHA-256 of the header's text, whichever of
+// the headers carries it, cut to 128 bits.
+func credentialHash(h http.Header) string {
+	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
+		if v := h.Get(name); v != "" {
+			if bearer, ok := strings.CutPrefix(v, "Bearer "); ok {
+				v = bearer
+			}
+			sum := sha256.Sum256([]byte(v))
+			return hex.EncodeToString(sum[:16])
+		}
+	}
+	return ""
+}

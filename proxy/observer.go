@@ -1,0 +1,229 @@
+package proxy
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/savings"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// Request is what the observer is told of an accepted request.
+type Request struct {
+	Ts        time.Time
+	Provider  string // the row it was sent to
+	Path      string // at the provider, without query
+	Dialect   string // dialect.OpenAIChat, …
+	Operation string // "" takes the dialect's
+
+	Feature, Team, User, Session, Trace string // as sent, cleaned
+	Tags                                map[string]string
+	KeyID                               string // of a gnomon key, never the key
+	CredentialHash                      string // of the caller's credential; only its combination with the conversation is kept
+	Retry                               uint8
+	Bypassed                            bool
+	Simulated                           bool
+
+	Body []byte // whole, as the client sent it; nil when it is not at hand
+	// BodyBytes is how long the body was when Body is not all of it.
+	BodyBytes int
+	// Peek of Body; nil lets the observer look itself.
+	Peek *dialect.Peek
+}
+
+// Decided is what was found out and decided about a request before its answer.
+type Decided struct {
+	Workload string
+	Session  string
+	Model    string // the baseline: the model the caller asked for
+	Stream   bool
+	Inputs   classifier.Inputs
+	Decision classifier.Decision
+	// Route is where the decision is acted on; zero Model means the baseline.
+	Route Route
+
+	peek   dialect.Peek
+	packed []byte
+}
+
+// Route is a model at a provider.
+type Route struct{ Provider, Model string }
+
+// String is provider/model, as records name routes.
+func (r Route) String() string { return r.Provider + "/" + r.Model }
+
+// Answer is what the observer is told of how a request ended.
+type Answer struct {
+	HTTPStatus int
+	Status     schemas.Status
+	ErrorType  string // of gnomon's own making; the provider's comes from Body
+
+	// Body is the answer's bytes, decoded: JSON, or those of an event stream. It
+	// is read unless Read already says what was in it.
+	Body []byte
+	Read *dialect.Answer
+	// Sent: the provider may have begun to work, so that a broken-off request
+	// has a cost which is estimated when nothing was stated.
+	Sent bool
+
+	ResponseBytes int64
+	Latency       time.Duration // from accept to the last byte
+	TTFT          time.Duration // from accept to the first byte of the answer's body; 0 when none came
+	Overhead      time.Duration // of gnomon's own
+
+	Provider    string // served route; "" is the request's
+	ServedModel string // "" is the baseline
+	Fallback    bool   // the candidate failed and the baseline answered
+}
+
+// Observer makes events of requests and answers. The proxy uses it for live
+// traffic and the simulator for its history, so both are recorded alike. It may
+// be used by many goroutines.
+type Observer struct {
+	project   string
+	snapshots func() *classifier.Snapshot
+	book      *savings.Book
+	judge     judge
+	names     names
+	found     discovered
+	warmth    warmth
+	unhealthy func(candidate string, at time.Time) bool // nil: all are well
+}
+
+// NewObserver makes an observer for one project.
+func NewObserver(project string, snapshots func() *classifier.Snapshot, book *savings.Book) *Observer {
+	return &Observer{project: project, snapshots: snapshots, book: book, judge: builtinJudge, names: names{max: maxWorkloads}, warmth: warmth{max: maxSessions}}
+}
+
+// Decide assesses a request, finds its workload, session and arm, and decides
+// under the current snapshot. It takes about ten microseconds for a usual body
+// and never fails: a classifier that panics leaves the request at its baseline.
+func (o *Observer) Decide(r *Request) (d Decided) {
+	s := o.snapshots()
+	defer func() {
+		if e := recover(); e != nil {
+			d = o.refuse(r, s, schemas.RejectClassifier)
+		}
+	}()
+	o.look(r, &d)
+	in := &d.Inputs
+	if r.Body != nil && in.Features.Gates&schemas.GateUnreadable == 0 && dialect.Named(r.Dialect).Readable {
+		gates := in.Features.Gates
+		in.Features, in.Assessment = o.judge.assess(r.Dialect, r.Body)
+		in.Features.Gates |= gates
+		if d.Model != "" {
+			in.Features.Gates &^= schemas.GateNoModel // named in the path
+		}
+	}
+	o.name(r, s, &d)
+	if p := s.PolicyFor(d.Workload); p != nil {
+		in.Arm = classifier.Assign(p, d.Session)
+	}
+	candidates := s.CandidatesFor(d.Workload, r.Provider, d.Model)
+	now := r.Ts.Unix()
+	key := warmKey(d.Workload, d.Session)
+	last, lastAt, seen := o.warmth.last(key)
+	warm := seen && now-lastAt <= cacheSeconds
+	for i, c := range candidates[:min(len(candidates), 64)] {
+		if warm && last == routeHash(c) {
+			in.CacheWarm |= 1 << i
+		}
+		if o.unhealthy != nil && o.unhealthy(c, r.Ts) {
+			in.Unhealthy |= 1 << i
+		}
+	}
+	in.BaselineWarm = warm && last == routeHash(r.Provider+"/"+d.Model)
+	d.Decision = o.judge.decide(in, s)
+	if d.Session != "" {
+		o.warmth.note(key, routeHash(d.Decision.Route), now)
+	}
+	d.packed = in.AppendBinary(nil)
+	d.act(r)
+	return d
+}
+
+// look fills in what the request's bytes say for certain.
+func (o *Observer) look(r *Request, d *Decided) {
+	dd := dialect.Named(r.Dialect)
+	if r.Peek != nil {
+		d.peek = *r.Peek
+	} else {
+		d.peek = dd.Peek(r.Path, r.Body)
+	}
+	d.Model, d.Stream = d.peek.Model, d.peek.Stream
+	operation := r.Operation
+	if operation == "" {
+		operation = dd.Operation
+	}
+	d.Inputs = classifier.Inputs{
+		Provider: r.Provider, RequestModel: d.Model, Dialect: r.Dialect, Operation: operation,
+		Arm: schemas.ArmNone, Bypassed: r.Bypassed, Hour: uint32(max(0, r.Ts.Unix()/3600)),
+	}
+	d.Inputs.Features.Gates = d.peek.Gates
+	d.Inputs.Features.Bytes = uint32(min(r.bodyBytes(), 1<<32-1))
+	if dd.Readable && r.Body == nil {
+		d.Inputs.Features.Gates |= schemas.GateUnreadable
+	}
+}
+
+// name finds workload and session.
+func (o *Observer) name(r *Request, s *classifier.Snapshot, d *Decided) {
+	f := &d.Inputs.Features
+	d.Workload = r.Feature
+	switch {
+	case d.Workload != "":
+	case f.Gates&schemas.GateUnreadable != 0 || !dialect.Named(r.Dialect).Readable:
+		d.Workload = unnamed
+	default:
+		d.Workload = o.found.name(&o.judge, r.Dialect, r.Body, f)
+	}
+	d.Workload = o.names.bound(d.Workload, func(w string) bool { return s.PolicyFor(w) != nil })
+	d.Inputs.Workload = d.Workload
+	if d.Session = r.Session; d.Session == "" && f.FirstUserHash != 0 {
+		d.Session = derivedSession(r.CredentialHash, f.SystemHash, f.FirstUserHash)
+	}
+}
+
+// refuse is the decision where the classifier could not take one.
+func (o *Observer) refuse(r *Request, s *classifier.Snapshot, why schemas.Reject) Decided {
+	var d Decided
+	o.look(r, &d)
+	d.Workload = r.Feature
+	if d.Workload == "" {
+		d.Workload = unnamed
+	}
+	d.Workload = o.names.bound(d.Workload, func(w string) bool { return s.PolicyFor(w) != nil })
+	d.Session, d.Inputs.Workload = r.Session, d.Workload
+	d.Decision = classifier.Refused(&d.Inputs, s, why)
+	d.packed = d.Inputs.AppendBinary(nil)
+	return d
+}
+
+// act sets the route when the decision says so. An anonymous request stays
+// anonymous: it is never sent to another provider on a stored credential.
+func (d *Decided) act(r *Request) {
+	if !d.Decision.Act {
+		return
+	}
+	provider, model, ok := cutRoute(d.Decision.Route)
+	if !ok || (provider == r.Provider && model == d.Model) || (provider != r.Provider && r.CredentialHash == "") {
+		return
+	}
+	d.Route = Route{provider, model}
+}
+
+func (r *Request) bodyBytes() int64 { return int64(max(r.BodyBytes, len(r.Body))) }
+
+// derivedSession stands in for a session that was not sent: the same caller
+// going on with the same conversation.
+func derivedSession(credential string, system, firstUser uint64) string {
+	h := xxhash.New()
+	_, _ = h.WriteString(credential)
+	_, _ = h.WriteString("\x00" + strconv.FormatUint(system, 16) + "\x00" + strconv.FormatUint(firstUser, 16))
+	return fmt.Sprintf("h-%016x", h.Sum64())
+}

@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// readBody takes in the body of a request that may be looked at, up to the
+// capture bound; what is larger, and all else, is streamed. It returns false
+// when the request has ended here.
+//
+// Reading it to its end also matters to the server: it notices a client that
+// leaves only once the body is through.
+func (x *exchange) readBody() bool {
+	r, bound := x.r, x.p.cfg.CaptureBytes
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		x.whole = true
+		return true
+	}
+	x.upload = &upload{src: r.Body, idle: x.p.cfg.BodyTimeout, rc: http.NewResponseController(x.w)}
+	if !x.d.Readable || r.ContentLength > int64(bound) {
+		return true
+	}
+	began := time.Now()
+	size := r.ContentLength
+	if size < 0 || size > 64<<10 {
+		size = 64 << 10 // a length that is only claimed takes no memory
+	}
+	buf := make([]byte, 0, size+1)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := x.upload.Read(buf[len(buf):min(cap(buf), bound+1)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case err == io.EOF: //nolint:errorlint // readers return it bare
+			x.body, x.whole, x.upload = buf, true, nil
+			x.waited = time.Since(began)
+			return true
+		case err != nil:
+			x.bodyFailed(err)
+			return false
+		case len(buf) > bound: // too long to be looked at: what came is sent on before the rest
+			x.upload.head = buf
+			x.waited = time.Since(began)
+			return true
+		}
+	}
+}
+
+// bodyFailed ends a request whose body did not come.
+func (x *exchange) bodyFailed(err error) {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		x.w.Header().Set("Connection", "close")
+		x.refuse(dialect.Fault{Status: http.StatusRequestTimeout, Kind: "body_timeout", Message: "gnomon: " + errBodyStall.Error()}, schemas.StatusTimeout)
+		return
+	}
+	x.leave()
+	x.abort()
+}
+
+// upload streams a client's body to the provider, bounds the time between two
+// reads, and remembers what went wrong on the client's side.
+type upload struct {
+	src  io.Reader
+	head []byte // already read
+	idle time.Duration
+	rc   *http.ResponseController
+	set  time.Time // when the deadline was last set
+
+	n   atomic.Int64
+	err atomic.Pointer[error] // of the client's side; nil at EOF
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	if len(u.head) > 0 {
+		n := copy(p, u.head)
+		u.head = u.head[n:]
+		return n, nil
+	}
+	if now := time.Now(); now.Sub(u.set) > u.idle/8 {
+		// Not supported by every writer (tests, HTTP/2): then there is no bound.
+		_ = u.rc.SetReadDeadline(now.Add(u.idle))
+		u.set = now
+	}
+	n, err := u.src.Read(p)
+	u.n.Add(int64(n))
+	if err == io.EOF { //nolint:errorlint // readers return it bare
+		// The server reads on to notice a leaving client: without a deadline.
+		_ = u.rc.SetReadDeadline(time.Time{})
+	} else if err != nil {
+		u.err.Store(&err)
+	}
+	return n, err
+}
+
+// Close leaves the body to the server, which closes it after the handler.
+func (u *upload) Close() error { return nil }
+
+// failed returns what went wrong on the client's side, nil when nothing did.
+func (u *upload) failed() error {
+	if u == nil {
+		return nil
+	}
+	if e := u.err.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
