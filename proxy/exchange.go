@@ -218,6 +218,9 @@ func (x *exchange) decide() {
 	if !x.d.Readable || !x.whole {
 		return // decided at the end: there is nothing to assess
 	}
+	if x.req.Body = x.body; x.req.Body == nil {
+		x.req.Body = []byte{} // known to be empty, which is not the same as not at hand
+	}
 	x.acts = x.mayAct()
 	if x.acts || x.asksUsage(x.row) {
 		peek := x.d.Peek(x.path, x.body)
