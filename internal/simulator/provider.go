@@ -101,6 +101,7 @@ func (p *Providers) chat(rw http.ResponseWriter, r *http.Request, dialect string
 		fail(rw, http.StatusBadRequest, errorBody(dialect, "invalid_request_error", text))
 		return
 	}
+	q.attempt = p.count(&q)
 	f := p.fault(&q)
 	rw.Header().Set("X-Request-Id", "req_"+hex(mix(p.w.seed, hash(body), q.attempt)))
 	rw.Header().Set("Request-Id", rw.Header().Get("X-Request-Id"))
@@ -149,7 +150,6 @@ func (p *Providers) read(body []byte, dialect string) (q prompt, text string) {
 		return q, "stream_options is only allowed with stream (simulated)."
 	}
 	q.item, q.known = p.w.find(body)
-	q.attempt = p.count(&q)
 	return q, ""
 }
 
@@ -216,9 +216,14 @@ func (p *Providers) say(q *prompt) *said {
 	return s
 }
 
-// delays are the time to the first byte, and from there to the end.
+// natural is the time to the first byte, and from there to the end.
+func (p *Providers) natural(q *prompt, s *said) (first, rest time.Duration) {
+	return latency(mix(p.w.seed, hash(q.body), q.attempt, forTiming), q.model, s.usage.InputTokens, s.usage.OutputTokens)
+}
+
+// delays are the same at the providers' pace.
 func (p *Providers) delays(q *prompt, s *said) (first, rest time.Duration) {
-	first, rest = latency(mix(p.w.seed, hash(q.body), q.attempt, forTiming), q.model, s.usage.InputTokens, s.usage.OutputTokens)
+	first, rest = p.natural(q, s)
 	return time.Duration(float64(first) * p.opts.Pace), time.Duration(float64(rest) * p.opts.Pace)
 }
 
