@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+
+	"github.com/gnomon-llm/gnomon/analyzer"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+var _ analyzer.Log = (*Store)(nil)
+
+// query reads rows with one scan function each.
+func query[T any](ctx context.Context, s *Store, what, sql string, scan func(scanner) (T, error), args ...any) ([]T, error) {
+	rows, err := s.conn.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", what, err)
+		}
+		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return all, nil
+}
+
+// baseProvider is where the requested model would have been served.
+const baseProvider = "if(baseline_provider = '', provider, baseline_provider)"
+
+// between bounds a query in time, so that whole partitions are passed over.
+const between = "project = ? AND ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"
+
+// Cells implements analyzer.Log: one row per workload, provider, requested
+// model, would-be route and UTC day. A lost row knows neither model nor route.
+func (s *Store) Cells(ctx context.Context, project string, from, to time.Time) ([]analyzer.Cell, error) {
+	const sql = `SELECT workload, ` + baseProvider + ` AS p, request_model, would_route, toStartOfDay(ts) AS day,
+    count(), countIf(status = 'lost'), countIf(status != 'lost' AND NOT priced), countIf(priced AND usage_source = 'estimated'), countIf(` + routed + `),
+    sumIf(assumeNotNull(baseline_cost), priced), sumIf(assumeNotNull(would_cost), priced), sumIf(ifNull(would_output_cost, 0), priced), sum(ifNull(cost, 0)), sum(output_tokens), max(simulated)
+FROM (SELECT *, baseline_cost IS NOT NULL AND would_cost IS NOT NULL AS priced FROM gnomon.requests FINAL WHERE ` + between + `)
+GROUP BY workload, p, request_model, would_route, day ORDER BY workload, p, request_model, would_route, day`
+	return query(ctx, s, "cells", sql, func(row scanner) (c analyzer.Cell, err error) {
+		var baseline, would, output, cost decimal.Decimal
+		err = row.Scan(&c.Workload, &c.Provider, &c.RequestModel, &c.WouldRoute, &c.Day, &c.Requests, &c.Lost, &c.Unpriced, &c.Estimated, &c.Routed,
+			&baseline, &would, &output, &cost, &c.OutputTokens, &c.Simulated)
+		c.Day = day(c.Day)
+		c.Baseline, c.Would, c.WouldOutput, c.Cost = money(baseline), money(would), money(output), money(cost)
+		return c, err
+	}, project, from.UnixMilli(), to.UnixMilli())
+}
+
+// Evaluations implements analyzer.Log.
+func (s *Store) Evaluations(ctx context.Context, project string, from, to time.Time) ([]schemas.Evaluation, error) {
+	names := []string{"request_id", "evaluation_id"}
+	for i := range evaluationColumns {
+		names = append(names, evaluationColumns[i].name)
+	}
+	sql := "SELECT " + strings.Join(names, ", ") + ` FROM gnomon.evaluations FINAL
+WHERE project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts < fromUnixTimestamp64Milli(?)`
+	return query(ctx, s, "evaluations", sql, scanEvaluation, project, from.UnixMilli(), to.UnixMilli())
+}
+
+func scanEvaluation(row scanner) (e schemas.Evaluation, err error) {
+	var request, id uuid.UUID
+	var candidateCost, gradingCost *decimal.Decimal
+	var outcome string
+	err = row.Scan(&request, &id, &e.Project, &e.Workload, &e.RequestModel, &e.Candidate, &e.RequestTs, &e.GradedAt, &e.Cluster, &e.Grader, &e.GraderVersion, &e.JudgeModel,
+		&e.BaselineSnapshot, &e.CandidateSnapshot, &e.PromptVersion, &e.Stratum, &e.SamplingProbability, &e.WouldRoute, &e.Score, &e.QualityBaseline, &e.QualityCandidate,
+		&outcome, &candidateCost, &gradingCost, &e.InputTokens, &e.OutputTokens, &e.BaselineOutputTokens, &e.LatencyMS, &e.Simulated, &e.Version, &e.Extra)
+	e.RequestID, e.EvaluationID, e.Outcome = request.String(), id.String(), schemas.Outcome(outcome)
+	e.RequestTs, e.GradedAt = e.RequestTs.UTC(), e.GradedAt.UTC()
+	e.CandidateCost, e.GradingCost = nano(candidateCost), nano(gradingCost)
+	return e, err
+}
+
+// Rejects implements analyzer.Log.
+func (s *Store) Rejects(ctx context.Context, project string, from, to time.Time) ([]analyzer.RejectCount, error) {
+	const sql = `SELECT workload, p, request_model, candidate, rank, would, reject, count() FROM (
+    SELECT workload, ` + baseProvider + ` AS p, request_model, ` + notBaseline + ` AS would,
+        arrayJoin(arrayZip(if(empty(candidates), [''], candidates), if(empty(candidates), [baseline_reject], rejects), arrayEnumerate(if(empty(candidates), [''], candidates)))) AS one,
+        one.1 AS candidate, one.2 AS reject, toInt64(one.3) - 1 AS rank
+    FROM gnomon.requests FINAL WHERE ` + between + ` AND status != 'lost' AND (empty(candidates) OR length(candidates) = length(rejects))
+) WHERE reject != 0 GROUP BY workload, p, request_model, candidate, rank, would, reject ORDER BY workload, p, request_model, candidate, rank, would, reject`
+	return query(ctx, s, "reject reasons", sql, func(row scanner) (r analyzer.RejectCount, err error) {
+		var rank int64
+		var reject uint16
+		var would bool
+		err = row.Scan(&r.Workload, &r.Provider, &r.RequestModel, &r.Candidate, &rank, &would, &reject, &r.Requests)
+		r.Rank, r.Reject, r.Routed = int(rank), schemas.Reject(reject), would
+		return r, err
+	}, project, from.UnixMilli(), to.UnixMilli())
+}
+
+// Period implements analyzer.Log.
+func (s *Store) Period(ctx context.Context, project string) (analyzer.Period, error) {
+	var p analyzer.Period
+	var n uint64
+	row := s.conn.QueryRow(ctx, "SELECT count(), min(ts), max(ts), max(simulated) FROM gnomon.requests WHERE project = ?", project)
+	if err := row.Scan(&n, &p.First, &p.Last, &p.Simulated); err != nil {
+		return p, fmt.Errorf("read period: %w", err)
+	}
+	if n == 0 {
+		return analyzer.Period{}, nil
+	}
+	p.First, p.Last = p.First.UTC(), p.Last.UTC()
+	// An hour is covered when a proxy spoke in it, or a request came.
+	const covered = `SELECT toStartOfDay(hour) AS day, uniqExact(hour) FROM (
+    SELECT DISTINCT toStartOfHour(ts) AS hour FROM gnomon.requests WHERE project = ?
+    UNION DISTINCT SELECT DISTINCT toStartOfHour(at) AS hour FROM gnomon.heartbeats
+    WHERE at >= fromUnixTimestamp64Milli(?) AND at <= fromUnixTimestamp64Milli(?)
+) GROUP BY day ORDER BY day`
+	days, err := query(ctx, s, "coverage", covered, func(row scanner) (d analyzer.DayCoverage, err error) {
+		var hours uint64
+		err = row.Scan(&d.Day, &hours)
+		d.Day, d.Hours = day(d.Day), int(hours)
+		return d, err
+	}, project, p.First.UnixMilli(), p.Last.UnixMilli())
+	if err != nil {
+		return p, err
+	}
+	p.Days = days
+	c, err := s.Completeness(ctx, project)
+	for _, l := range c.Lives {
+		p.Accepted, p.Stored, p.Declared = p.Accepted+l.Accepted, p.Stored+l.Stored, p.Declared+l.Declared
+	}
+	return p, err
+}
+
+// RehearsalSpend returns what rehearsal of a UTC day has cost, by workload.
+func (s *Store) RehearsalSpend(ctx context.Context, at time.Time) (map[string]schemas.NanoUSD, error) {
+	type spend struct {
+		workload string
+		cost     decimal.Decimal
+	}
+	rows, err := query(ctx, s, "rehearsal spend", `SELECT workload, sum(ifNull(candidate_cost, 0) + ifNull(grading_cost, 0)) FROM gnomon.evaluations FINAL
+WHERE graded_at >= fromUnixTimestamp64Milli(?) AND graded_at < fromUnixTimestamp64Milli(?) GROUP BY workload`, func(row scanner) (r spend, err error) {
+		err = row.Scan(&r.workload, &r.cost)
+		return r, err
+	}, day(at).UnixMilli(), day(at).AddDate(0, 0, 1).UnixMilli())
+	spent := map[string]schemas.NanoUSD{}
+	for _, r := range rows {
+		spent[r.workload] = money(r.cost)
+	}
+	return spent, err
+}

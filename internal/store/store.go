@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Options say where the store is.
+type Options struct {
+	// DSN is http://user:password@host:8123/database or clickhouse://…:9000/….
+	DSN string
+	Log *slog.Logger
+}
+
+// Store is a connection pool to ClickHouse. It is safe for concurrent use.
+type Store struct {
+	conn driver.Conn
+	log  *slog.Logger
+}
+
+// sendTimeout bounds one insert: a server that hangs is an error, and the batch
+// is sent again.
+const sendTimeout = 60 * time.Second
+
+// Open connects and asks once, so that a wrong address is told now.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	opts, err := clickhouse.ParseDSN(o.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("store address: %w", withoutSecrets(err, o.DSN))
+	}
+	// The database may not exist before the first migration: names are written out.
+	opts.Auth.Database = "default"
+	opts.DialTimeout = 5 * time.Second
+	opts.ReadTimeout = 2 * time.Minute
+	opts.MaxOpenConns, opts.MaxIdleConns = 8, 4
+	opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+	if opts.Protocol == clickhouse.HTTP {
+		opts.TransportFunc = func(t *http.Transport) (http.RoundTripper, error) { return exceptionOn200{t}, nil }
+	}
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", withoutSecrets(err, o.DSN))
+	}
+	s := &Store{conn: conn, log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := conn.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", withoutSecrets(err, o.DSN)), conn.Close())
+	}
+	return s, nil
+}
+
+// Close ends idle connections.
+func (s *Store) Close() error { return s.conn.Close() }
+
+// withoutSecrets keeps an address's password out of errors.
+func withoutSecrets(err error, dsn string) error {
+	if _, rest, ok := strings.Cut(dsn, "://"); ok {
+		if userinfo, _, ok := strings.Cut(rest, "@"); ok && strings.Contains(err.Error(), userinfo) {
+			return errors.New(strings.ReplaceAll(err.Error(), userinfo, "…"))
+		}
+	}
+	return err
+}
+
+// exceptionOn200 turns an answer that says 200 and carries an exception into
+// the error it is: the client counts an empty body as a successful insert.
+type exceptionOn200 struct{ next http.RoundTripper }
+
+func (t exceptionOn200) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusOK && resp.Header.Get("X-ClickHouse-Exception-Code") != "" {
+		resp.StatusCode, resp.Status = http.StatusInternalServerError, "500 exception behind a 200"
+	}
+	return resp, err
+}
+
+// Rows is a result as rows of plain values: strings, numbers, bools, times, nil.
+type Rows struct {
+	Columns []string
+	Rows    [][]any
+}
