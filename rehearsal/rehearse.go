@@ -145,15 +145,11 @@ func (r *Rehearser) draw(p *schemas.Payload, now time.Time) (*task, bool) {
 		r.counts.Unfit++
 		return nil, false
 	}
-	base, err := ReadAnswer(ev.Dialect, p.ResponseBody)
-	if err != nil || base.Refused || base.Truncated {
-		r.counts.Unread++
-		return nil, false
-	}
 	w := r.workload(ev.Workload, plan)
-	t := &task{p: p, w: w, base: base, now: now, gate: w.gate(ev.RequestModel, r.cfg.Grader)}
+	t := &task{p: p, w: w, now: now, gate: w.gate(ev.RequestModel, r.cfg.Grader)}
 	t.share = t.gate.share()
 	t.check = uniform(w.sampler.key+1, ev.RequestID) < t.share
+	var err error
 	if t.reserved, err = r.price(ev, t.check); err != nil {
 		r.counts.Unfit++
 		return nil, false
@@ -163,13 +159,20 @@ func (r *Rehearser) draw(p *schemas.Payload, now time.Time) (*task, bool) {
 		limit = Floor
 	}
 	stopped := w.sampler.s.Stopped
-	t.draw = w.sampler.Draw(ev.RequestID, t.reserved, limit, now)
-	if !t.draw.Taken {
+	if t.draw = w.sampler.Draw(ev.RequestID, t.reserved, limit, now); !t.draw.Taken {
 		r.counts.NotDrawn++
 		r.counts.OverBudget += w.sampler.s.Stopped - stopped
 		return nil, false
 	}
-	t.closed = r.cfg.Grader.Applies(&base)
+	// Reading is dear, so only what is drawn is read: what cannot be read is a
+	// matter of the request alone, and leaves the draw of others as it is.
+	t.base, err = ReadAnswer(ev.Dialect, p.ResponseBody)
+	if err != nil || t.base.Refused || t.base.Truncated {
+		w.sampler.Settle(t.reserved, 0)
+		r.counts.Unread++
+		return nil, false
+	}
+	t.closed = r.cfg.Grader.Applies(&t.base)
 	t.gate.saw(t.closed)
 	t.open = t.gate.Open
 	t.cluster = w.cluster(ev, now)

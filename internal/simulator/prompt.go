@@ -28,13 +28,16 @@ func (w *World) promptTokens(i item) int {
 	return int(min(max(tokens, 8), 110_000))
 }
 
-// question is the text of a user turn.
+// question is the text of a user turn. Hard ones are running text and ask for
+// thought; the others have a sentence a line.
 func (w *World) question(i item) string {
 	wl := &w.Workloads[i.workload()]
 	h := mix(w.seed, uint64(i), forText)
-	body := pools[wl.shape].cut(h, w.promptTokens(i)*tokenBytes)
-	if w.hard(i) {
-		body += hardWords[h%uint64(len(hardWords))]
+	body := ""
+	if n := w.promptTokens(i) * tokenBytes; w.hard(i) {
+		body = flow[wl.shape].cut(h, n) + hardWords[h%uint64(len(hardWords))]
+	} else {
+		body = lines[wl.shape].cut(h, n)
 	}
 	switch wl.shape {
 	case labels:
@@ -42,19 +45,19 @@ func (w *World) question(i item) string {
 	case extraction:
 		return "Mail " + i.ref() + "\n" + orderText(h) + body
 	case rag:
-		return passages(body) + "\nQuestion " + i.ref() + ": " + pools[chat].cut(h, 70) + "?"
+		return passages(body) + "\nQuestion " + i.ref() + ": " + flow[chat].cut(h, 70) + "?"
 	case tools:
-		return "Task " + i.ref() + ": " + body
+		return "Task " + i.ref() + ":\n" + body
 	case review:
-		return "Change " + i.ref() + "\n" + diff(h, body)
+		return fmt.Sprintf("Change %s\ndiff --git a/internal/%s.go b/internal/%s.go\n@@ -%d,7 +%d,9 @@\n%s", i.ref(), name(h), name(h), h%400, h%400, body)
 	case summary:
-		return "Transcript " + i.ref() + "\n" + transcript(body)
+		return "Transcript " + i.ref() + "\n" + body
 	case clauses:
 		return "Document " + i.ref() + "\n" + body
 	case phrases:
-		return "Product " + i.ref() + ": " + body
+		return "Product " + i.ref() + ":\n" + body
 	default:
-		return body + " " + i.ref()
+		return body + "\n" + i.ref()
 	}
 }
 
@@ -88,27 +91,6 @@ func passages(body string) string {
 	return b.String()
 }
 
-func diff(h uint64, body string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "diff --git a/internal/%s.go b/internal/%s.go\n@@ -%d,7 +%d,9 @@\n", name(h), name(h), h%400, h%400)
-	for n, line := range strings.Split(body, ". ") {
-		b.WriteString([]string{"+\t", "-\t", " \t"}[(uint64(n)+h)%3])
-		b.WriteString(strings.ReplaceAll(strings.ToLower(line), " ", "_"))
-		b.WriteString("()\n")
-	}
-	return b.String()
-}
-
-func transcript(body string) string {
-	var b strings.Builder
-	for n, line := range strings.SplitAfter(body, ". ") {
-		b.WriteString([]string{"Agent: ", "Customer: "}[n%2])
-		b.WriteString(line)
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
 func name(h uint64) string {
 	return []string{"ledger", "billing", "session", "stock", "mailer", "search", "import", "export", "auth", "report"}[h%10]
 }
@@ -118,7 +100,7 @@ func (w *World) systemPrompt(n int) string {
 	wl := &w.Workloads[n]
 	text := wl.system
 	if more := wl.sizes.system*tokenBytes - len(text) - toolBytes(wl); more > 0 {
-		text += "\n\nGuidelines:\n" + pools[rag].cut(uint64(n)*977, more)
+		text += "\n\nGuidelines:\n" + lines[rag].cut(uint64(n)*977, more)
 	}
 	return text
 }

@@ -18,14 +18,28 @@ type pool struct {
 
 const poolBytes = 48 << 10
 
-// pools by shape; vocabulary decides what a text seems to be about.
-var pools = func() map[shape]pool {
+// lines holds texts by shape with a sentence a line, as most prompts are laid
+// out; flow the same as running text. The vocabulary decides what a text seems
+// to be about.
+var lines, flow = poolsOf("\n"), poolsOf(" ")
+
+func poolsOf(end string) map[shape]pool {
 	m := map[shape]pool{}
 	for s, words := range vocabulary {
-		m[s] = newPool(uint64(s), strings.Fields(words))
+		m[s] = newPool(uint64(s), strings.Fields(words), manners[s], end)
 	}
 	return m
-}()
+}
+
+// manners are how a shape's sentences look; the others are plain.
+var manners = map[shape]func(n int, words []string) string{
+	review: func(n int, words []string) string {
+		return string("+- "[n%3]) + "\t" + strings.Join(words[:min(3, len(words))], "_") + "(" + strings.Join(words[min(3, len(words)):], ", ") + ")"
+	},
+	summary: func(n int, words []string) string {
+		return []string{"Agent: ", "Customer: "}[n%2] + strings.Join(words, " ") + "."
+	},
+}
 
 var vocabulary = map[shape]string{
 	chat:       "my order tent jacket arrived late parcel please could you check the refund status boots size wrong zipper broken exchange for another colour delivery address changed yesterday tracking says pending but nothing came thanks would like to know when it ships again gift card voucher invoice return label",
@@ -39,23 +53,25 @@ var vocabulary = map[shape]string{
 	phrases:    "lightweight trekking backpack waterproof rain jacket with hood merino base layer insulated bottle folding camp chair trail running shoe alpine sleeping bag down vest headlamp rechargeable carbon trekking poles dry bag climbing harness kids softshell trousers thermal gloves gas stove windproof",
 }
 
-// newPool writes sentences of 6 to 16 words; text is plain ASCII.
-func newPool(key uint64, words []string) pool {
+// newPool writes sentences of 6 to 16 words, each with end behind it; text is
+// plain ASCII.
+func newPool(key uint64, vocabulary []string, manner func(int, []string) string, end string) pool {
 	r := stream(forText, key)
 	var b strings.Builder
 	var p pool
 	for b.Len() < poolBytes {
 		p.starts = append(p.starts, b.Len())
-		for i := range 6 + r.IntN(11) {
-			word := words[r.IntN(len(words))]
-			if i == 0 {
-				word = strings.ToUpper(word[:1]) + word[1:]
-			} else {
-				b.WriteByte(' ')
-			}
-			b.WriteString(word)
+		words := make([]string, 6+r.IntN(11))
+		for i := range words {
+			words[i] = vocabulary[r.IntN(len(vocabulary))]
 		}
-		b.WriteString(". ")
+		if manner != nil {
+			b.WriteString(manner(len(p.starts), words))
+		} else {
+			text := strings.Join(words, " ")
+			b.WriteString(strings.ToUpper(text[:1]) + text[1:] + ".")
+		}
+		b.WriteString(end)
 	}
 	p.text = b.String()
 	return p

@@ -136,6 +136,11 @@ var (
 	batchHours  = spread([24]float64{8, 20, 22, 18, 10, 4, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 5})
 )
 
+// DraftThreshold is the score that divides the simulated company's easy prompts
+// from its hard ones. Scores rank prompts; where on the scale a company's own
+// divide is a matter of its prompts, and these are invented.
+const DraftThreshold = 0.9
+
 // The models of the simulated company.
 const (
 	openAI    = "openai"
