@@ -87,6 +87,9 @@ func (a *Answer) fail(v []byte) {
 			status = word(m.value())
 		}
 	}
+	if kind == "error" { // of an event: says nothing
+		kind = ""
+	}
 	for _, s := range []string{kind, status, code, "error"} {
 		if s != "" && a.ErrorType == "" {
 			a.ErrorType = s
