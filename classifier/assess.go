@@ -27,7 +27,8 @@ func (w *walker) assess(dialect string, body []byte, system, user *words) {
 	var buf [maxLook + 64]byte
 	if w.system.n > 0 {
 		text := w.system.look(w.b, &buf)
-		w.f.SystemPrint = fingerprint(text, nil)
+		var places [printWords]span
+		w.f.SystemPrint, _ = fingerprint(text, &places)
 		system.look(text[:min(len(text), 1024)])
 	}
 	user.look(w.user.look(w.b, &buf))

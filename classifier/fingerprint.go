@@ -16,10 +16,10 @@ const maxName = 48
 // fingerprint hashes the template of a system prompt. What changes from call to
 // call is ironed out: words with digits, addresses, names of days and months,
 // capitalised words inside a sentence (people, places), and what stands after a
-// label such as "Name:". Each word that counts is handed to keep, if given.
-func fingerprint(text []byte, keep func(word []byte)) uint64 {
+// label such as "Name:". The places of the words that count go to places.
+func fingerprint(text []byte, places *[printWords]span) (print uint64, kept int) {
 	h := uint64(14695981039346656037)
-	kept, starts, label := 0, true, false
+	starts, label := true, false
 	for i := 0; i < len(text) && kept < printWords; {
 		if byteClass[text[i]] == isSpace {
 			if text[i] == '\n' {
@@ -34,7 +34,7 @@ func fingerprint(text []byte, keep func(word []byte)) uint64 {
 		}
 		chunk := text[from:i]
 		last := chunk[len(chunk)-1]
-		word := trim(chunk)
+		marks, word := trim(chunk)
 		wasStart, wasLabel := starts, label
 		starts = last == '.' || last == '!' || last == '?' || len(word) == 0 && starts
 		if label && (last == '.' || last == ';') {
@@ -51,10 +51,8 @@ func fingerprint(text []byte, keep func(word []byte)) uint64 {
 			h = (h ^ uint64(c)) * 1099511628211
 		}
 		h = (h ^ ' ') * 1099511628211
+		places[kept] = span{from: from + marks, to: from + marks + len(word)}
 		kept++
-		if keep != nil {
-			keep(word)
-		}
 	}
 	if kept == 0 {
 		// Nothing but what changes: the prompt is its own template.
@@ -62,18 +60,19 @@ func fingerprint(text []byte, keep func(word []byte)) uint64 {
 			h = (h ^ uint64(c)) * 1099511628211
 		}
 	}
-	return h | 1 // 0 means that there is no system prompt
+	return h | 1, kept // 0 means that there is no system prompt
 }
 
-// trim cuts marks from both ends of a chunk.
-func trim(chunk []byte) []byte {
-	for len(chunk) > 0 && byteClass[chunk[0]] == isMark {
-		chunk = chunk[1:]
+// trim cuts marks from both ends of a chunk, and says how many in front.
+func trim(chunk []byte) (marks int, word []byte) {
+	for marks < len(chunk) && byteClass[chunk[marks]] == isMark {
+		marks++
 	}
-	for len(chunk) > 0 && byteClass[chunk[len(chunk)-1]] == isMark {
-		chunk = chunk[:len(chunk)-1]
+	word = chunk[marks:]
+	for len(word) > 0 && byteClass[word[len(word)-1]] == isMark {
+		word = word[:len(word)-1]
 	}
-	return chunk
+	return marks, word
 }
 
 // plain says that a word is letters, with hyphens and apostrophes at most.
@@ -86,39 +85,52 @@ func plain(word []byte) bool {
 	return true
 }
 
+// isCalendar says whether a word names a day or a month.
 func isCalendar(word []byte) bool {
-	if len(word) < 3 || len(word) > 9 {
-		return false
+	var buf [10]byte
+	switch string(lower(&buf, word)) {
+	case "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "mon", "tue", "wed", "thu", "fri", "sat", "sun",
+		"january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+		"jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "oct", "nov", "dec":
+		return true
 	}
-	return inList(calendarWords, word)
+	return false
 }
 
-func isLabel(word []byte) bool { return inList(labelWords, word) }
-
-const (
-	calendarWords = " monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec today's "
-	labelWords    = " name user username customer client id email date time session location city company account "
-)
-
-// inList looks a word up in a short list, without regard to case.
-func inList(list string, word []byte) bool {
-	var buf [16]byte
-	if len(word)+2 > len(buf) {
-		return false
+// isLabel says whether a word before a colon announces something that changes
+// from call to call.
+func isLabel(word []byte) bool {
+	var buf [10]byte
+	switch string(lower(&buf, word)) {
+	case "name", "user", "username", "customer", "client", "id", "email", "date", "time", "session", "location", "city", "company", "account":
+		return true
 	}
-	buf[0] = ' '
+	return false
+}
+
+// lower returns a word of at most ten letters in lower case, a longer one as
+// nothing.
+func lower(buf *[10]byte, word []byte) []byte {
+	if len(word) > len(buf) {
+		return nil
+	}
 	for i, c := range word {
 		if c >= 'A' && c <= 'Z' {
 			c |= 0x20
 		}
-		buf[i+1] = c
+		buf[i] = c
 	}
-	buf[len(word)+1] = ' '
-	return strings.Contains(list, string(buf[:len(word)+2]))
+	return buf[:len(word)]
 }
 
 // fillWords say nothing of what a prompt is for.
-const fillWords = " you are a an the and or of to in on for with your our that this is be as by it its from at will must should always never please not only when if do does who what which user users given using use task following helpful assistant expert professional specialised specialized they them their can may have has all any each about into than then also very most more i we he she his her up out so no yes was were been being but my me "
+const fillWords = " you are a an the and or of to in on for with your our that this is be as by it its from at will must should always never please not only when if do does who what which user users given using use task following helpful assistant expert professional they them their can may have has all any each about into than then also very most more i we he she his her up out so no yes was were been being but my me answer answers reply respond "
+
+func isFill(word []byte) bool {
+	var buf [10]byte
+	w := lower(&buf, word)
+	return w != nil && strings.Contains(fillWords, " "+string(w)+" ")
+}
 
 // DiscoverName names the workload of a request that carries no feature header,
 // by its system prompt's fingerprint: "~support-acme-billing-3f2a91". It is the
@@ -131,12 +143,16 @@ func DiscoverName(dialect string, body []byte) string {
 		return "~no-system-prompt"
 	}
 	var buf [maxLook + 64]byte
+	var places [printWords]span
+	text := w.system.look(w.b, &buf)
+	print, kept := fingerprint(text, &places)
 	name := make([]byte, 1, maxName)
 	name[0] = '~'
 	told := 0
-	print := fingerprint(w.system.look(w.b, &buf), func(word []byte) {
-		if told == 3 || len(word) < 3 || len(name)+1+len(word)+7 > maxName || inList(fillWords, word) || !ascii(word) {
-			return
+	for _, at := range places[:kept] {
+		word := text[at.from:at.to]
+		if told == 3 || len(word) < 3 || len(name)+1+len(word)+7 > maxName || isFill(word) || !ascii(word) {
+			continue
 		}
 		if told > 0 {
 			name = append(name, '-')
@@ -150,7 +166,7 @@ func DiscoverName(dialect string, body []byte) string {
 			}
 		}
 		told++
-	})
+	}
 	if told == 0 {
 		name = append(name, "prompt"...)
 	}

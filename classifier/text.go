@@ -1,6 +1,9 @@
 package classifier
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // The bounded look at a prompt: so many raw bytes of its head and of its tail.
 const (
@@ -99,11 +102,13 @@ func whole(b []byte, t span, at int) int {
 // unescape appends a valid string's content with its escapes resolved.
 func unescape(out, b []byte, from, to int) []byte {
 	for i := from; i < to; {
-		c := b[i]
-		if c != '\\' || i+1 >= to {
-			out = append(out, c)
-			i++
-			continue
+		run := bytes.IndexByte(b[i:to], '\\')
+		if run < 0 {
+			return append(out, b[i:to]...)
+		}
+		out = append(out, b[i:i+run]...)
+		if i += run; i+1 >= to {
+			return out
 		}
 		switch e := b[i+1]; e {
 		case 'n':

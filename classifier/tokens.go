@@ -3,7 +3,10 @@ package classifier
 // meter predicts tokens from bytes. It counts a bounded sample of each text by
 // a rule (a word of up to nine letters is a token, a longer one a token per
 // five; three digits; marks and other scripts by their bytes) and scales it to
-// the text's length. See TestPredictedTokens for its error.
+// the text's length. Against o200k_base it is off by 6 % in the middle and by
+// less than 20 % for 95 of 100 English prompts, by 10 to 25 % for code, JSON and
+// numbers, by up to a half for short texts of other scripts
+// (TestPredictedTokens). Images, documents and tools are guesses.
 type meter struct {
 	sixteenths uint64 // tokens of what was sampled, scaled to its texts, in 1/16
 	covered    uint64 // bytes of the texts that were sampled
@@ -93,7 +96,11 @@ func count(text []byte) (sixteenths uint64) {
 				sixteenths += 16
 			}
 		case isHigh:
-			sixteenths += n * 5 // 3 bytes of Chinese are about a token, 2 of Cyrillic half of one
+			if c < 0xE0 {
+				sixteenths += n * 3 // two bytes a letter, as in Cyrillic: words join
+			} else {
+				sixteenths += n * 4 // three or four bytes a sign, as in Chinese
+			}
 		default:
 			if c != '\\' || i >= len(text) {
 				sixteenths += 12 // marks often join what stands beside them
