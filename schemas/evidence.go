@@ -98,6 +98,7 @@ type SavingsFinding struct {
 	EvidenceSummary string    `json:"evidence_summary"` // a sentence
 	RoutedRequests  uint64    `json:"routed_requests"`
 	Requests        uint64    `json:"requests"`
+	Early           bool      `json:"early,omitempty"` // the interval rests on fewer than 14 days
 }
 
 // Count is a labelled count.
@@ -132,6 +133,16 @@ type QualityFinding struct {
 	DailyDates  []string  `json:"daily_dates"`
 	DailyLower  []float64 `json:"daily_lower"` // the bound as it stood at each day's end
 	DailyMean   []float64 `json:"daily_mean"`
+	DailyUpper  []float64 `json:"daily_upper"`
+
+	Method            string   `json:"method"`             // in words
+	Tests             int      `json:"tests"`              // candidates and versions of them tested at once: they share Alpha, so that Lower and Upper hold for all together
+	Waiting           int      `json:"waiting"`            // pairs of the open hour, not yet bet on
+	Late              int      `json:"late"`               // pairs that came to a session already bet on
+	Outside           int      `json:"outside"`            // units about a snapshot, template or grader that is not in force
+	BaselineChecks    int      `json:"baseline_checks"`    // graded pairs of the baseline against itself
+	BaselineAgreement *float64 `json:"baseline_agreement"` // share of them in which it agreed with itself
+	GatePassed        bool     `json:"gate_passed"`        // the day gate
 }
 
 // Verdict is what the analyzer found for (project, workload, requested model,
@@ -156,6 +167,7 @@ type Verdict struct {
 	Savings      SavingsFinding `json:"savings"`
 	Quality      QualityFinding `json:"quality"`
 	Simulated    bool           `json:"simulated,omitempty"`
+	Brief        string         `json:"brief"` // the deciding reason in a few words, for tables: "about 1,400 more pairs, $18, 9 days"
 }
 
 // EvidenceRecord is what proxies are told of a candidate in a workload: the
