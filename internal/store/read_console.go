@@ -143,3 +143,12 @@ func plain(v reflect.Value) any {
 	}
 	return v.Interface()
 }
+
+// Routed counts requests that a candidate served under a version of the policy.
+func (s *Store) Routed(ctx context.Context, project, workload string, version uint32) (n uint64, err error) {
+	row := s.conn.QueryRow(ctx, "SELECT count() FROM gnomon.requests FINAL WHERE project = ? AND workload = ? AND policy_version = ? AND "+routed, project, workload, version)
+	if err = row.Scan(&n); err != nil {
+		err = fmt.Errorf("count routed requests: %w", err)
+	}
+	return n, err
+}
