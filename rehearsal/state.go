@@ -77,6 +77,9 @@ func (r *Rehearser) save(dir string, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keep what rehearsal has spent: %w", err)
+	}
 	tmp := filepath.Join(dir, stateFile+".tmp")
 	if err := os.WriteFile(tmp, b, 0o600); err != nil {
 		return fmt.Errorf("keep what rehearsal has spent: %w", err)

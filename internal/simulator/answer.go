@@ -196,7 +196,7 @@ func newOrder(h uint64) order {
 		currency: []string{"EUR", "USD", "SEK"}[r.IntN(3)],
 		cents:    1000 + r.IntN(5_000_000), week: 1 + r.IntN(52),
 	}
-	for range 2 + r.IntN(9) {
+	for range 5 + r.IntN(22) {
 		o.lines = append(o.lines, orderLine{fmt.Sprintf("A-%05d", r.IntN(1e5)), 1 + r.IntN(240)})
 	}
 	return o

@@ -31,8 +31,8 @@ func company() []Workload {
 		{ // JSON out of mails: good
 			Name: "orders/extract", Team: "operations", Provider: openAI, Model: gpt41, Candidate: gpt41Mini, shape: extraction,
 			system:  "Extract the order from the mail below. Reply with JSON only, following the schema. Use null for what is not stated.",
-			rhythm:  rhythm{daily: 2100, week: officeWeek, hours: officeHours, sd: .15, rho: .5, turns: 1, most: 1},
-			sizes:   sizes{system: 520, prompt: 420, sigma: .8},
+			rhythm:  rhythm{daily: 2200, week: officeWeek, hours: officeHours, sd: .15, rho: .5, turns: 1, most: 1},
+			sizes:   sizes{system: 620, prompt: 260, sigma: .7},
 			quality: quality{strong: .96, slip: .003, rescue: .15, hard: .25, harder: 2, daySD: .001, session: .1, noise: .0015, ratio: 1, ratioSD: 0},
 			errors:  .005, aborts: .001, duplicates: .02, temperature: 0, maxTokens: 900,
 			rehearse: 300 * cent, probability: .15,
@@ -56,7 +56,7 @@ func company() []Workload {
 			rehearse: 400 * cent, probability: .12,
 		},
 		{ // the candidate misses what matters: truly worse
-			Name: "code/review", Team: "engineering", Provider: anthropic, Model: claudeOpus, Candidate: claudeHaiku, shape: review,
+			Name: "code/review", Team: "engineering", Provider: anthropic, Model: claudeOpus, Candidate: claudeSonn, shape: review,
 			system:  "Review the diff. Reply with JSON: verdict, severity, line and rule. Report the gravest finding only.",
 			rhythm:  rhythm{daily: 1000, week: officeWeek, hours: officeHours, sd: .18, rho: .4, turns: 1.5, most: 8, gap: 240},
 			sizes:   sizes{system: 600, prompt: 900, sigma: .9},
@@ -95,8 +95,8 @@ func company() []Workload {
 		{ // sends no feature header: found by its system prompt
 			Name: "", Team: "catalog", Provider: openAI, Model: gpt4o, Candidate: gpt4oMini, shape: phrases,
 			system:  "Translate the product name into German for our catalog. Answer with the translated name alone.",
-			rhythm:  rhythm{daily: 1500, week: evenWeek, hours: batchHours, sd: .2, rho: .6, turns: 1, most: 1},
-			sizes:   sizes{system: 210, prompt: 60, sigma: .5},
+			rhythm:  rhythm{daily: 1700, week: evenWeek, hours: batchHours, sd: .2, rho: .6, turns: 1, most: 1},
+			sizes:   sizes{system: 520, prompt: 70, sigma: .5},
 			quality: quality{strong: .96, slip: .004, rescue: .1, hard: .15, harder: 3, daySD: .001, session: .1, noise: .002, ratio: 1, ratioSD: 0},
 			errors:  .004, duplicates: .05, temperature: 0, maxTokens: 24,
 			rehearse: 200 * cent, probability: .15,

@@ -9,19 +9,15 @@ import (
 
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/savings"
-	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 // snapshot is what the simulated proxies decide by.
 func snapshot(t testing.TB, w *World, book *savings.Book) *classifier.Snapshot {
 	t.Helper()
-	p := classifier.Parts{Project: "acme", Prices: book, DraftThreshold: DraftThreshold, Providers: []classifier.Provider{
-		{Name: openAI, Dialects: []string{dialectOpenAI}, Credential: true}, {Name: anthropic, Dialects: []string{dialectAnthropic}, Credential: true},
-	}}
-	for _, wl := range w.Workloads {
-		p.Ladders = append(p.Ladders, classifier.Ladder{Baseline: wl.Provider + "/" + wl.Model, Candidates: []string{wl.Provider + "/" + wl.Candidate}})
-		p.Capabilities = append(p.Capabilities, classifier.Capability{Model: wl.Provider + "/" + wl.Candidate, Supports: ^schemas.Gate(0), ContextWindow: 128_000, MaxOutput: 16_000})
-	}
+	p := classifier.Parts{Project: "acme", Prices: book, DraftThreshold: DraftThreshold,
+		Ladders: classifier.BuiltinLadders(), Capabilities: classifier.BuiltinCapabilities(), Providers: []classifier.Provider{
+			{Name: openAI, Dialects: []string{dialectOpenAI}, Credential: true}, {Name: anthropic, Dialects: []string{dialectAnthropic}, Credential: true},
+		}}
 	return classifier.NewSnapshot(p)
 }
 
@@ -45,7 +41,9 @@ func TestHistoryTable(t *testing.T) {
 	}
 	t.Logf("%d requests, %d evaluations in %v", sum.Requests, sum.Evaluations, time.Since(start))
 	start = time.Now()
-	if os.Getenv("NOTRUTH") != "" { return }
+	if os.Getenv("NOTRUTH") != "" {
+		return
+	}
 	truths := w.NextMonth(cfg)
 	t.Logf("truth in %v", time.Since(start))
 	cells, _ := m.Log().Cells(context.Background(), "acme", cfg.From, cfg.To)
