@@ -31,9 +31,9 @@ type BrokerConfig struct {
 //
 // A record is acknowledged when it is in the operating system's page cache: it
 // outlives kill -9, and a power failure may take the last seconds. Nothing is
-// held here alone, so that is enough. Topics are not made by using them, records
-// expire by their topic's retention.ms alone, counted from when they arrived
-// (a topic that states none keeps all), and no topic is ever compacted.
+// held here alone, so that is enough. Topics are not made by using them; a
+// record expires by its topic's retention.ms, counted from the record's own time
+// (a topic that states none keeps all); no topic is ever compacted.
 type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
@@ -75,7 +75,6 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (*Broker, error) {
 		kfake.BrokerConfigs(map[string]string{
 			"log.retention.ms":           "-1",
 			"log.retention.bytes":        "-1",
-			"log.message.timestamp.type": "LogAppendTime",
 			"offsets.retention.minutes":  "129600", // 90 days: a gnomon that was off for a while goes on where it was
 			"default.replication.factor": "1",
 		}),

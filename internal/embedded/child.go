@@ -11,14 +11,25 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
 )
 
-// childEnv tells a process of this binary that it is the engine.
-const childEnv = "GNOMON_ENGINE_CHILD"
+// childEnv tells a process of this binary that it is the engine; its value is
+// childPaths. confinedEnv tells it that it has given up its rights already.
+const (
+	childEnv    = "GNOMON_ENGINE_CHILD"
+	confinedEnv = "GNOMON_ENGINE_CONFINED"
+)
+
+// childPaths are all that the engine's process may touch, beside the system's
+// libraries.
+type childPaths struct {
+	Library string
+	Data    string // the engine's tables
+	Tmp     string // inserts' bodies and answers' pipes; emptied at start
+}
 
 // Files that the parent hands to the child, beside the standard three.
 const (
@@ -29,8 +40,6 @@ const (
 // childConfig goes from parent to child over the child's standard input, so that
 // the password is neither in the arguments nor in the environment.
 type childConfig struct {
-	Library        string
-	Dir            string // the engine's own folder
 	WriterPassword string
 	MemoryBytes    int64
 	Hosts          []string
@@ -49,9 +58,8 @@ func RunEngineChildIfAsked() {
 	if os.Getenv(childEnv) == "" {
 		return
 	}
-	report := os.Stdout
-	if err := runChild(os.Stdin, report); err != nil {
-		_ = json.NewEncoder(report).Encode(childReport{Error: err.Error()})
+	if err := runChild(os.Stdin, os.Stdout); err != nil {
+		_ = json.NewEncoder(os.Stdout).Encode(childReport{Error: err.Error()})
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -59,6 +67,15 @@ func RunEngineChildIfAsked() {
 
 func runChild(in io.Reader, report io.Writer) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGPIPE, syscall.SIGHUP)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	var paths childPaths
+	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &paths); err != nil {
+		return fmt.Errorf("the engine's process was not started by gnomon: %w", err)
+	}
+	if os.Getenv(confinedEnv) == "" {
+		err := reExecuteConfined(paths)
+		log.Warn("the engine's process keeps its rights to files and network; read-only queries are still checked before they reach it", "because", err)
+	}
 	var cfg childConfig
 	dec := json.NewDecoder(in)
 	if err := dec.Decode(&cfg); err != nil {
@@ -68,18 +85,14 @@ func runChild(in io.Reader, report io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("the engine's process got no listener: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Join(cfg.Dir, "data"), 0o700); err != nil {
-		return err
-	}
-	lib, err := openLibrary(cfg.Library)
+	lib, err := openLibrary(paths.Library)
 	if err != nil {
 		return err
 	}
 	// The library's own handlers may sleep for minutes in a crash; without them it
 	// dies at once, which the parent mends.
 	lib.signals(0)
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	s, err := newServer(lib, cfg, log)
+	s, err := newServer(lib, paths, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -104,10 +117,9 @@ func runChild(in io.Reader, report io.Writer) error {
 
 // engineArgs are the library's start arguments. Its caches default to gigabytes
 // and its pools to the size of a server farm.
-func engineArgs(cfg childConfig) []string {
-	memory := cfg.MemoryBytes
+func engineArgs(data string, memory int64) []string {
 	kv := [][2]string{
-		{"path", filepath.Join(cfg.Dir, "data")},
+		{"path", data},
 		{"max_server_memory_usage", strconv.FormatInt(memory, 10)},
 		{"mark_cache_size", strconv.FormatInt(memory/20, 10)},
 		{"index_mark_cache_size", strconv.FormatInt(memory/50, 10)},
@@ -133,4 +145,12 @@ func engineArgs(cfg childConfig) []string {
 		args[i] = "--" + p[0] + "=" + p[1]
 	}
 	return args
+}
+
+// withoutTime: the parent's log has one.
+func withoutTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
 }

@@ -48,6 +48,7 @@ type EngineConfig struct {
 // Engine is a supervised child process that serves ClickHouse's HTTP interface.
 type Engine struct {
 	cfg      EngineConfig
+	paths    childPaths
 	ln       *net.TCPListener
 	lnFile   *os.File
 	lock     *os.File
@@ -82,10 +83,16 @@ func StartEngine(ctx context.Context, cfg EngineConfig) (*Engine, error) {
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the engine's folder %s cannot be made: %w; choose another with data_dir", cfg.Dir, err)
+	if cfg.Library, err = filepath.Abs(cfg.Library); err != nil {
+		return nil, err
 	}
-	e := &Engine{cfg: cfg, stop: make(chan struct{}), done: make(chan struct{}), log: cfg.Log.With("part", "engine")}
+	paths := childPaths{Library: cfg.Library, Data: filepath.Join(cfg.Dir, "data"), Tmp: filepath.Join(cfg.Dir, "tmp")}
+	for _, dir := range []string{paths.Data, paths.Tmp} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("the engine's folder %s cannot be made: %w; choose another with data_dir", dir, err)
+		}
+	}
+	e := &Engine{cfg: cfg, paths: paths, stop: make(chan struct{}), done: make(chan struct{}), log: cfg.Log.With("part", "engine")}
 	if e.lock, err = lockFolder(cfg.Dir, "engine"); err != nil {
 		return nil, err
 	}
@@ -162,8 +169,12 @@ func (e *Engine) spawn(ctx context.Context) (*process, error) {
 	p.cmd = exec.Command(exe)
 	// Nothing of our environment: it may hold providers' keys, and the engine is
 	// no place for them.
-	p.cmd.Env = []string{childEnv + "=1", "PATH=/usr/bin:/bin", "HOME=" + e.cfg.Dir, "TMPDIR=" + e.cfg.Dir, "TZ=UTC", "LANG=C.UTF-8"}
-	p.cmd.Dir = e.cfg.Dir
+	paths, err := json.Marshal(e.paths)
+	if err != nil {
+		return nil, err
+	}
+	p.cmd.Env = []string{childEnv + "=" + string(paths), "HOME=" + e.paths.Tmp, "TMPDIR=" + e.paths.Tmp, "TZ=UTC", "LANG=C.UTF-8"}
+	p.cmd.Dir = e.paths.Tmp
 	p.cmd.SysProcAttr = childAttributes()
 	p.cmd.ExtraFiles = []*os.File{e.lnFile, e.lock}
 	stdin, err := p.cmd.StdinPipe()
@@ -200,7 +211,7 @@ func (e *Engine) spawn(ctx context.Context) (*process, error) {
 		return nil, fmt.Errorf("the engine's process cannot be started: %w", err)
 	}
 	e.pid.Store(int64(p.cmd.Process.Pid))
-	err = json.NewEncoder(stdin).Encode(childConfig{Library: e.cfg.Library, Dir: e.cfg.Dir, WriterPassword: e.cfg.WriterPassword, MemoryBytes: e.cfg.MemoryBytes, Hosts: e.cfg.Hosts})
+	err = json.NewEncoder(stdin).Encode(childConfig{WriterPassword: e.cfg.WriterPassword, MemoryBytes: e.cfg.MemoryBytes, Hosts: e.cfg.Hosts})
 	if err == nil {
 		err = e.awaitReport(ctx, p, reports, tail)
 	}

@@ -17,7 +17,7 @@ const (
 	codeUnknownType        = 50
 	codeSyntaxError        = 62
 	codeUnknownSetting     = 115
-	codeTimeout            = 159
+	codeNoDataToInsert     = 108
 	codeReadonly           = 164
 	codeQueryTooLarge      = 167
 	codeTooManyQueries     = 202

@@ -40,15 +40,18 @@ func gate(query string, tableFunctions map[string]bool) error {
 	if first.kind != tokWord || !slices.Contains(readerWords, word) {
 		return raise(codeReadonly, "default: Cannot execute query in readonly mode: a user without a password may begin a query with %s. (READONLY)", strings.Join(readerWords, ", "))
 	}
-	previous := first
+	before, previous := token{}, first
 	for t := l.next(); t.kind != tokEnd; t = l.next() {
 		if err := gateToken(previous, t, tableFunctions); err != nil {
 			return err
 		}
+		if before.is("SETTINGS") && previous.identifier() && t.punct("=") {
+			return raise(codeReadonly, "Cannot modify '%s' setting in readonly mode: send settings in the address (?%s=…). (READONLY)", previous.text, previous.text)
+		}
 		if previous.punct(";") {
 			return raise(codeSyntaxError, "Syntax error (Multi-statements are not allowed): failed at position %d. (SYNTAX_ERROR)", t.start+1)
 		}
-		previous = t
+		before, previous = previous, t
 	}
 	return nil
 }

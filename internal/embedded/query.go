@@ -67,16 +67,16 @@ func (s *server) execute(ctx context.Context, w http.ResponseWriter, a *answer, 
 	switch {
 	case req.st.kind == kindInsert:
 		done, err = s.insert(c, req, data)
-	case req.st.kind == kindAnswer && strings.EqualFold(req.format, "Native"):
-		setFormat(w, "Native")
-		if streams(req.st.text) {
-			err = s.answerNative(c, a, req)
-		} else {
-			done, err = s.answerNativeWhole(c, a, req)
-		}
 	case req.st.kind == kindAnswer:
 		setFormat(w, req.format)
-		err = s.answerPiped(c, a, req, &done)
+		switch native := strings.EqualFold(req.format, "Native"); {
+		case !streams(req.st.text):
+			done, err = s.answerWhole(c, a, req, native)
+		case native:
+			err = s.answerNative(c, a, req)
+		default:
+			err = s.answerPiped(c, a, req, &done)
+		}
 	default:
 		done, err = s.other(c, req)
 	}
@@ -94,7 +94,7 @@ func streams(query string) bool {
 	for t.punct("(") {
 		t = l.next()
 	}
-	return t.is("SELECT") || t.is("WITH")
+	return t.is("SELECT") || t.is("WITH") || t.is("FROM")
 }
 
 // progress is what X-ClickHouse-Summary tells.
@@ -170,6 +170,9 @@ func (s *server) keepBody(body io.Reader) (path string, err error) {
 func (s *server) insert(c *session, req *request, data string) (progress, error) {
 	query := strings.TrimSpace(req.st.target) + " FROM INFILE " + quote(data) + " COMPRESSION 'none' " + req.st.settings + " FORMAT " + req.st.format
 	r, err := c.run(query, "Null", req.params)
+	if e := (*exception)(nil); errors.As(err, &e) && e.code == codeNoDataToInsert {
+		return progress{}, nil // over HTTP no data are no error
+	}
 	if err != nil {
 		return progress{}, err
 	}
@@ -214,16 +217,16 @@ func contentType(format string) string {
 	return "text/plain; charset=UTF-8"
 }
 
-// answerNativeWhole runs what the library does not stream and what is never
-// large: SHOW, DESCRIBE, EXPLAIN and their like.
-func (s *server) answerNativeWhole(c *session, a *answer, req *request) (progress, error) {
-	r, err := c.run(req.st.text, "Native", req.params)
+// answerWhole runs what the library does not stream and what is never large:
+// SHOW, DESCRIBE, EXPLAIN and their like.
+func (s *server) answerWhole(c *session, a *answer, req *request, native bool) (progress, error) {
+	r, err := c.run(req.st.text, req.format, req.params)
 	if err != nil {
 		return progress{}, err
 	}
 	defer r.free()
 	out := r.bytes()
-	if req.revision > 0 {
+	if native && req.revision > 0 {
 		if out, err = reviseNative(nil, out, req.revision); err != nil {
 			return progress{}, err
 		}

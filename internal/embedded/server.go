@@ -39,6 +39,7 @@ const (
 // server answers ClickHouse's HTTP interface from one engine.
 type server struct {
 	lib            *library
+	anchor         *session
 	args           []string // the engine's start arguments
 	tmp            string   // folder for bodies and pipes
 	hosts          []string // permitted beside IP literals and localhost
@@ -55,24 +56,28 @@ type server struct {
 }
 
 // newServer opens the engine on a folder.
-func newServer(lib *library, cfg childConfig, log *slog.Logger) (*server, error) {
+func newServer(lib *library, paths childPaths, cfg childConfig, log *slog.Logger) (*server, error) {
 	s := &server{
-		lib: lib, args: engineArgs(cfg), tmp: filepath.Join(cfg.Dir, "tmp"), hosts: cfg.Hosts, log: log,
+		lib: lib, args: engineArgs(paths.Data, cfg.MemoryBytes), tmp: paths.Tmp, hosts: cfg.Hosts, log: log,
 		password: sha256.Sum256([]byte(cfg.WriterPassword)),
 		lim:      limits{memory: cfg.MemoryBytes * 2 / 3, threads: 2, readerTime: defaultReader, readerCap: longestReader},
 		writers:  make(chan struct{}, writerSlots), readers: make(chan struct{}, readerSlots),
 	}
-	if err := os.RemoveAll(s.tmp); err != nil { // what an earlier life left
+	leftovers, err := filepath.Glob(filepath.Join(s.tmp, "*"))
+	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.tmp, 0o700); err != nil {
-		return nil, err
+	for _, path := range leftovers { // of an earlier life
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
 	}
 	first, err := lib.open(s.args)
 	if err != nil {
 		return nil, err
 	}
-	defer first.close()
+	// Never closed: with its last session the library would close the tables too.
+	s.anchor = first
 	facts, err := first.text("SELECT version(), timezone(), displayName()")
 	if err != nil {
 		return nil, err
