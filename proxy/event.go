@@ -74,6 +74,8 @@ func (o *Observer) count(ev *schemas.RequestEvent, d *Decided, a *Answer, read *
 	case !dialect.Named(ev.Dialect).Readable:
 	case read.HasUsage && (whole || read.Final):
 		ev.Usage, ev.UsageSource = read.Usage, schemas.UsageProvider
+	case whole && (read.Foreign || read.Bytes == 0):
+		// A login page, a 204: not the API's answer, nothing is known.
 	case ev.Status == schemas.StatusRefused, ev.Status == schemas.StatusProviderError && ev.HTTPStatus >= 400, !a.Sent && read.Bytes == 0:
 		// The provider refused it, or never had it: nothing was used.
 	default:
@@ -95,8 +97,8 @@ const bytesPerToken = 4
 
 // price sets the costs. What has no price stays unknown; it is never free.
 func (o *Observer) price(ev *schemas.RequestEvent, d *Decided) {
-	if !dialect.Named(ev.Dialect).Readable {
-		return
+	if !dialect.Named(ev.Dialect).Readable || (ev.UsageSource == schemas.UsageNone && ev.Status == schemas.StatusOK) {
+		return // there is nothing to price
 	}
 	u, at := ev.Usage, ev.Ts
 	served := o.rate(ev.Provider, ev.ServedModel, ev.ServiceTier, u, at)

@@ -65,7 +65,9 @@ type rig struct {
 	payloads []schemas.Payload
 }
 
-type option func(*Config, *classifier.Parts)
+type parts = classifier.Parts
+
+type option func(*Config, *parts)
 
 func testBook(t testing.TB) *savings.Book {
 	t.Helper()
@@ -182,8 +184,9 @@ func dial(t testing.TB, addr, raw string) net.Conn {
 // ended.
 type answer struct {
 	*http.Response
-	body []byte
-	err  error
+	body  []byte
+	err   error
+	hints []string // 1xx answers before it
 }
 
 // ask sends a raw request and reads the whole answer.
@@ -197,12 +200,19 @@ func ask(t testing.TB, addr, raw string) answer {
 func readAnswer(t testing.TB, conn net.Conn, method string) answer {
 	t.Helper()
 	req, _ := http.NewRequest(method, "http://x/", nil)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
-	if err != nil {
-		return answer{err: err}
+	br := bufio.NewReader(conn)
+	var a answer
+	for {
+		if a.Response, a.err = http.ReadResponse(br, req); a.err != nil {
+			return a
+		}
+		if a.StatusCode >= 200 || a.StatusCode == http.StatusSwitchingProtocols {
+			break
+		}
+		a.hints = append(a.hints, a.Status+" "+a.Header.Get("Link"))
 	}
-	body, err := io.ReadAll(resp.Body)
-	return answer{resp, body, err}
+	a.body, a.err = io.ReadAll(a.Body)
+	return a
 }
 
 // post is a raw request with a JSON body.

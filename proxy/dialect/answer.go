@@ -24,6 +24,7 @@ type Answer struct {
 	ErrorType    string // of an error body or event; never its message
 	Failed       bool   // an error was stated, also behind a status of 200
 	Done         bool   // the stream said that it is complete
+	Foreign      bool   // a body, but no JSON and no event stream: not the API's answer
 	OutputBytes  int    // text of the answer, for an estimate where no usage came
 	Events       int    // of a stream
 	Bytes        int    // of the body as read, decoded
@@ -90,7 +91,12 @@ func (a *Answer) fail(v []byte) {
 	if kind == "error" { // of an event: says nothing
 		kind = ""
 	}
-	for _, s := range []string{kind, status, code, "error"} {
+	// A code in words says most; a number says less than anything.
+	order := []string{code, kind, status, "error"}
+	if code != "" && code[0] >= '0' && code[0] <= '9' {
+		order = []string{kind, status, code}
+	}
+	for _, s := range order {
 		if s != "" && a.ErrorType == "" {
 			a.ErrorType = s
 		}

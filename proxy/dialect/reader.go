@@ -73,8 +73,12 @@ func (r *Reader) Close() *Answer {
 	case r.sse != nil:
 		r.sse.Close()
 		r.answer.Odd = r.answer.Odd || r.sse.Skipped() > 0
+	case r.over:
+		r.answer.OutputBytes = r.answer.Bytes // longer than can be looked at: an estimate is all there is
 	case len(r.buf) > 0:
 		r.d.body(&r.answer, r.buf)
+		at := blank(r.buf, 0)
+		r.answer.Foreign = at == len(r.buf) || (r.buf[at] != '{' && r.buf[at] != '[')
 		if r.answer.OutputBytes == 0 && !r.answer.HasUsage {
 			r.answer.OutputBytes = len(r.buf) // broken off: about what had been said
 		}
