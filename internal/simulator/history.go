@@ -143,6 +143,21 @@ func (w *World) lanes(cfg *HistoryConfig) ([]*lane, error) {
 
 func (l *lane) name() string { return cmp.Or(l.w.Workloads[l.n].Name, l.w.Workloads[l.n].Team) }
 
+// Plans returns what rehearsal may spend, by the names that workloads have in
+// events, the discovered one's among them: what a demo's configuration permits.
+func (w *World) Plans() map[string]rehearsal.Plan {
+	m := map[string]rehearsal.Plan{}
+	for n := range w.Workloads {
+		name := w.Workloads[n].Name
+		if name == "" {
+			body := w.begin(n, 0).ask(newItem(n, 0, 0, 0), false)
+			name = classifier.DiscoverName(dialectOf(w.Workloads[n].Provider), body)
+		}
+		m[name] = w.plan(n)
+	}
+	return m
+}
+
 // plan is what a workload's rehearsal may spend. It shrinks with the traffic, so
 // that a smaller world is paced as the whole one.
 func (w *World) plan(n int) rehearsal.Plan {
