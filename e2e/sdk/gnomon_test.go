@@ -37,6 +37,14 @@ type gnomon struct {
 // the provider.
 func newGnomon(t *testing.T, upstream string, args ...string) *gnomon {
 	t.Helper()
+	g := newGnomonUnready(t, upstream, args...)
+	g.untilReady()
+	return g
+}
+
+// newGnomonUnready starts one that need not become ready.
+func newGnomonUnready(t *testing.T, upstream string, args ...string) *gnomon {
+	t.Helper()
 	g := &gnomon{t: t, dir: t.TempDir(), bin: os.Getenv("GNOMON_BIN"), args: append([]string{"serve"}, args...)}
 	if g.bin == "" {
 		g.bin = filepath.Join(g.dir, "gnomon")
@@ -64,7 +72,7 @@ func newGnomon(t *testing.T, upstream string, args ...string) *gnomon {
 			t.Logf("log of gnomon (last 8 KB):\n%s", raw[max(0, len(raw)-8192):])
 		}
 	})
-	g.start()
+	g.launch()
 	return g
 }
 
@@ -78,7 +86,14 @@ func freeAddr(t *testing.T) string {
 	return ln.Addr().String()
 }
 
+// start starts it and waits until it is ready.
 func (g *gnomon) start() {
+	g.t.Helper()
+	g.launch()
+	g.untilReady()
+}
+
+func (g *gnomon) launch() {
 	g.t.Helper()
 	g.cmd = exec.Command(g.bin, g.args...)
 	g.cmd.Env, g.cmd.Dir = g.env, g.dir
@@ -86,6 +101,10 @@ func (g *gnomon) start() {
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+func (g *gnomon) untilReady() {
+	g.t.Helper()
 	g.until("gnomon is ready", 30*time.Second, func() error {
 		resp, err := http.Get("http://" + g.admin + "/readyz")
 		if err != nil {
@@ -113,6 +132,39 @@ func (g *gnomon) stop() {
 		_ = g.cmd.Process.Kill()
 		<-done
 	}
+}
+
+// untilAnswers waits for the data plane alone.
+func (g *gnomon) untilAnswers() {
+	g.t.Helper()
+	g.until("the data plane answers", 10*time.Second, func() error { return g.chat(http.DefaultClient) })
+}
+
+// metricAbove reads a metric's sum over its labels.
+func (g *gnomon) metricAbove(name string, bound float64) error {
+	resp, err := http.Get("http://" + g.admin + "/metrics")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	sum := 0.0
+	for line := range strings.SplitSeq(string(body), "\n") {
+		if strings.HasPrefix(line, name) {
+			v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+			if err != nil {
+				return err
+			}
+			sum += v
+		}
+	}
+	if sum <= bound {
+		return fmt.Errorf("%s is %v", name, sum)
+	}
+	return nil
 }
 
 // kill9 ends gnomon as an out-of-memory killer would.
