@@ -87,11 +87,13 @@ type Settings struct {
 	PlannedDays      int             // of observation before a verdict may be ready
 	MinMonthlySaving schemas.NanoUSD // below it a candidate is not worthwhile
 	EndEarly         string          // a person's reason to end the observation before PlannedDays; empty: do not
-	// Rehearses reports whether a workload is rehearsed at all; nil: unknown.
+	// Rehearses reports whether a workload may be rehearsed; nil: unknown.
 	Rehearses func(workload string) bool
-	// Thresholds is the score up to which requests of a workload are routed, as
-	// its policy or the draft policy has it; nil: 1.
-	Threshold func(workload string) float64
+	// Threshold is the score up to which requests of a workload are routed, by
+	// its policy or its draft policy: what a verdict's evidence is about. Nil:
+	// DraftThreshold everywhere.
+	Threshold      func(workload string) float64
+	DraftThreshold float64
 	// Settle is how long after an hour's end its pairs may still arrive: bets
 	// are made on hours that have settled. Negative: do not wait.
 	Settle time.Duration
@@ -102,7 +104,7 @@ type Settings struct {
 // DefaultSettings returns margin 2 pp, alpha 5 %, 14 days, $50 a month.
 func DefaultSettings() Settings {
 	return Settings{
-		Margin: 0.02, Alpha: 0.05, PlannedDays: 14, MinMonthlySaving: 50 * schemas.Dollar,
+		Margin: 0.02, Alpha: 0.05, PlannedDays: 14, MinMonthlySaving: 50 * schemas.Dollar, DraftThreshold: 0.5,
 		Settle: 5 * time.Minute, Lookback: 90 * 24 * time.Hour,
 	}
 }
