@@ -45,6 +45,21 @@ func (r *ranges) addAll(o ranges) {
 	}
 }
 
+// union returns both, in time of their lengths.
+func (r ranges) union(o ranges) ranges {
+	out := make(ranges, 0, len(r)+len(o))
+	for len(r) > 0 || len(o) > 0 {
+		if len(o) == 0 || len(r) > 0 && r[0][0] <= o[0][0] {
+			out.add(r[0][0], r[0][1])
+			r = r[1:]
+		} else {
+			out.add(o[0][0], o[0][1])
+			o = o[1:]
+		}
+	}
+	return out
+}
+
 func (r ranges) contains(x uint64) bool {
 	_, found := r.find(x)
 	return found

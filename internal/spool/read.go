@@ -247,19 +247,31 @@ func (s *Spool) Published(recs []Record) {
 
 // Acked notes what the store has. Acks of other proxies are passed over.
 func (s *Spool) Acked(a *schemas.Ack) {
+	s.ackMu.Lock() // the one place that changes acked: joining is done beside mu
+	defer s.ackMu.Unlock()
+	var mine *life
+	var acked ranges
 	s.mu.Lock()
 	for _, l := range s.lives {
 		if l.boot == a.BootID {
-			for _, x := range a.Ranges {
-				if x[0] > 0 && x[0] <= x[1] {
-					l.acked.add(x[0], x[1])
-				}
-			}
-			poke(s.kick)
-			break
+			mine, acked = l, l.acked
 		}
 	}
 	s.mu.Unlock()
+	if mine == nil {
+		return
+	}
+	var more ranges
+	for _, x := range a.Ranges {
+		if x[0] > 0 && x[0] <= x[1] {
+			more.add(x[0], x[1])
+		}
+	}
+	acked = acked.union(more)
+	s.mu.Lock()
+	mine.acked = acked
+	s.mu.Unlock()
+	poke(s.kick)
 }
 
 // Resend hands out again what was published at least the given time ago and is
@@ -292,6 +304,18 @@ func (s *Spool) Resend(after time.Duration) (n int) {
 		poke(s.more)
 	}
 	return n
+}
+
+// Settled says whether the store has everything that ended.
+func (s *Spool) Settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lives {
+		if !l.settled() {
+			return false
+		}
+	}
+	return len(s.pend.entries) == 0 && len(s.gone) == 0
 }
 
 // Pending says whether anything waits to be handed out by Next.

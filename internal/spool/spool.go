@@ -85,6 +85,7 @@ type Spool struct {
 	errs     Errors
 
 	scratch []byte     // recovery reads segments into it
+	ackMu   sync.Mutex // held while acks are joined; before mu
 	stateMu sync.Mutex // held while a state is written; before mu
 
 	wake  chan struct{} // to the writer

@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Config says where the broker is and how roads are travelled. Brokers is
+// required; the rest has defaults.
+type Config struct {
+	Brokers  []string // host:port
+	ClientID string   // default gnomon
+	Log      *slog.Logger
+
+	Partitions  int    // of the requests topic where it has to be made; default 4
+	Replication int    // of topics that have to be made; default 1, or 3 with three or more brokers named
+	Group       string // prefix of ingest's consumer groups; default gnomon-ingest
+
+	MaxBatchRows  int           // of one insert; default 20,000
+	MaxBatchBytes int           // of one insert, as JSON; default 16 MiB
+	Linger        time.Duration // how long a batch waits for more after its first event; default 300 ms
+	InsertTimeout time.Duration // after which an insert's result is unknown; default 60 s
+	Inserts       int           // at the same time; default 2
+
+	ShipLinger  time.Duration // how long the spool's first record waits for more; default 10 ms
+	ResendAfter time.Duration // published and not acknowledged; default 60 s, doubling per try
+	FlushWithin time.Duration // at Ship's end; default 5 s
+}
+
+// Header is a record's header.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Message is one record of a topic. Offset, Partition and Time are set on what
+// was read; a message that is published is stamped by its arrival.
+type Message struct {
+	Key, Value []byte
+	ID         string // of the record itself: the header event-id
+	Headers    []Header
+	Offset     int64
+	Partition  int
+	Time       time.Time
+}
+
+// Header returns the value of the first header of that key, "" when there is none.
+func (m *Message) Header(key string) string {
+	for i := range m.Headers {
+		if m.Headers[i].Key == key {
+			return string(m.Headers[i].Value)
+		}
+	}
+	return ""
+}
+
+// Names of headers.
+const (
+	headerID       = "event-id"
+	headerVersion  = "schema-version"
+	headerType     = "content-type"
+	headerProducer = "producer"
+	headerRecord   = "record" // declared: the value is a schemas.Declared
+	headerBoot     = "boot-id"
+	headerSeq      = "seq"
+
+	recordDeclared = "declared"
+)
+
+var errNoBrokers = errors.New("pipeline: no broker given: set kafka.brokers")
+
+func (c Config) withDefaults() (Config, error) {
+	if len(c.Brokers) == 0 {
+		return c, errNoBrokers
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	orString(&c.ClientID, "gnomon")
+	orString(&c.Group, "gnomon-ingest")
+	or(&c.Partitions, 4)
+	replicas := 1
+	if len(c.Brokers) >= 3 {
+		replicas = 3
+	}
+	or(&c.Replication, replicas)
+	or(&c.MaxBatchRows, 20_000)
+	or(&c.MaxBatchBytes, 16<<20)
+	or(&c.Linger, 300*time.Millisecond)
+	or(&c.InsertTimeout, time.Minute)
+	or(&c.Inserts, 2)
+	or(&c.ShipLinger, 10*time.Millisecond)
+	or(&c.ResendAfter, time.Minute)
+	or(&c.FlushWithin, 5*time.Second)
+	return c, nil
+}
+
+func or[T int | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
+
+func orString(v *string, otherwise string) {
+	if *v == "" {
+		*v = otherwise
+	}
+}

@@ -1,0 +1,232 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// assignment is a partition that is ours for as long as the context given with
+// it holds.
+type assignment struct {
+	k         *cluster
+	group     string
+	topic     string
+	partition int
+	member    string
+	term      int   // the group's generation: a commit of an older one is refused by the broker
+	next      int64 // committed offset; kafka.FirstOffset when nothing was committed
+	planned   int64 // last offset of a batch whose insert may have happened; −1 when there is none
+}
+
+// share joins a consumer group for a topic and runs fn for every partition that
+// is assigned to this process, until ctx ends. fn must return soon after its
+// context ends; when it returns before that, the group is joined anew.
+func (k *cluster) share(ctx context.Context, topic, group string, fn func(context.Context, *assignment)) error {
+	cg, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: group, Brokers: k.cfg.Brokers, Topics: []string{topic}, StartOffset: kafka.FirstOffset,
+		Dialer:            &kafka.Dialer{ClientID: k.cfg.ClientID, Timeout: 3 * time.Second},
+		HeartbeatInterval: time.Second, SessionTimeout: 10 * time.Second, RebalanceTimeout: 10 * time.Second,
+		JoinGroupBackoff: 250 * time.Millisecond, Timeout: 5 * time.Second,
+		WatchPartitionChanges: true, PartitionWatchInterval: 5 * time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("consumer group %s: %w", group, err)
+	}
+	defer cg.Close()
+	t := trouble{log: k.log, what: "joining consumer group " + group}
+	for {
+		gen, err := cg.Next(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			t.note(err)
+			k.forget()
+			continue
+		}
+		assigned, err := k.assigned(ctx, gen, topic, group)
+		if err != nil {
+			t.note(err)
+			k.forget()
+			gen.Start(func(context.Context) {}) // gives the generation up
+			continue
+		}
+		t.over()
+		for _, a := range assigned {
+			gen.Start(func(term context.Context) {
+				// What is done in a term ends with it, and with ctx.
+				both, cancel := context.WithCancel(ctx)
+				defer cancel()
+				defer context.AfterFunc(term, cancel)()
+				fn(both, a)
+			})
+		}
+	}
+}
+
+// assigned reads what is committed for the partitions of a generation.
+func (k *cluster) assigned(ctx context.Context, gen *kafka.Generation, topic, group string) (out []*assignment, err error) {
+	var partitions []int
+	for _, a := range gen.Assignments[topic] {
+		partitions = append(partitions, a.ID)
+		out = append(out, &assignment{k: k, group: group, topic: topic, partition: a.ID, member: gen.MemberID, term: int(gen.ID), next: a.Offset, planned: -1})
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, exchange)
+	defer cancel()
+	res, err := k.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("committed offsets of %s: %w", group, err)
+	}
+	for _, p := range res.Topics[topic] {
+		for _, a := range out {
+			if a.partition != p.Partition {
+				continue
+			}
+			if p.Error != nil {
+				return nil, fmt.Errorf("committed offset of %s/%d: %w", topic, p.Partition, p.Error)
+			}
+			if p.CommittedOffset >= 0 {
+				a.next, a.planned = p.CommittedOffset, parsePlan(p.Metadata)
+			}
+		}
+	}
+	return out, nil
+}
+
+// errNotOurs says that the partition was given to another member.
+var errNotOurs = errors.New("the partition is no longer ours")
+
+// commit saves that everything before next is done, and, with a plan, that the
+// batch from next to planned may be. It tries until it works or ctx ends.
+func (a *assignment) commit(ctx context.Context, next, planned int64) error {
+	wait := backoff{first: 50 * time.Millisecond, limit: 2 * time.Second}
+	t := trouble{log: a.k.log, what: fmt.Sprintf("committing %s/%d", a.topic, a.partition)}
+	for {
+		err := a.commitOnce(ctx, next, planned)
+		switch {
+		case err == nil:
+			t.over()
+			a.next, a.planned = next, planned
+			return nil
+		case errors.Is(err, kafka.IllegalGeneration), errors.Is(err, kafka.UnknownMemberId), errors.Is(err, kafka.RebalanceInProgress):
+			return fmt.Errorf("%w: %w", errNotOurs, err)
+		}
+		if ctx.Err() == nil {
+			t.note(err)
+		}
+		a.k.forget()
+		if !wait.wait(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *assignment) commitOnce(ctx context.Context, next, planned int64) error {
+	ctx, cancel := context.WithTimeout(ctx, exchange)
+	defer cancel()
+	res, err := a.k.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
+		GroupID: a.group, GenerationID: a.term, MemberID: a.member,
+		Topics: map[string][]kafka.OffsetCommit{a.topic: {{Partition: a.partition, Offset: next, Metadata: plan(planned)}}},
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range res.Topics[a.topic] {
+		if p.Error != nil {
+			return p.Error
+		}
+	}
+	return nil
+}
+
+const planPrefix = "inserting-to="
+
+func plan(last int64) string {
+	if last < 0 {
+		return ""
+	}
+	return planPrefix + strconv.FormatInt(last, 10)
+}
+
+func parsePlan(metadata string) int64 {
+	text, ok := strings.CutPrefix(metadata, planPrefix)
+	last, err := strconv.ParseInt(text, 10, 64)
+	if !ok || err != nil {
+		return -1
+	}
+	return last
+}
+
+// Consume reads a topic as a member of a group, and calls fn for each message,
+// one at a time within a partition. A message counts as done when fn returned
+// nil; an error is tried again with a growing pause, so fn itself has to set
+// aside what it can never do. After a kill or a rebalance up to 100 messages, or
+// those of half a second, come again. It returns, with nil, when ctx ends.
+func Consume(ctx context.Context, cfg Config, topic, group string, fn func(context.Context, Message) error) error {
+	k, err := connect(cfg)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	return k.share(ctx, topic, group, func(ctx context.Context, a *assignment) {
+		k.consume(ctx, a, fn)
+	})
+}
+
+const (
+	commitEvery    = 500 * time.Millisecond
+	commitMessages = 100
+	consumeBytes   = 1 << 20
+)
+
+func (k *cluster) consume(ctx context.Context, a *assignment, fn func(context.Context, Message) error) {
+	r := newReader(k, a, consumeBytes)
+	committed := time.Now()
+	for ctx.Err() == nil {
+		msgs, err := r.read(ctx, fetchWait)
+		if err != nil {
+			return
+		}
+		for i, m := range msgs {
+			if k.once(ctx, m, fn) != nil {
+				return
+			}
+			if i%commitMessages == commitMessages-1 && a.commit(ctx, m.Offset+1, -1) != nil {
+				return
+			}
+		}
+		if r.next > a.next && (len(msgs) == 0 || time.Since(committed) > commitEvery) {
+			if a.commit(ctx, r.next, -1) != nil {
+				return
+			}
+			committed = time.Now()
+		}
+	}
+}
+
+// once calls fn until it succeeds.
+func (k *cluster) once(ctx context.Context, m Message, fn func(context.Context, Message) error) error {
+	wait := backoff{first: 100 * time.Millisecond, limit: 30 * time.Second}
+	for {
+		err := fn(ctx, m)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		k.log.Warn("a message was not taken and is tried again", "partition", m.Partition, "offset", m.Offset, "err", err)
+		if !wait.wait(ctx) {
+			return ctx.Err()
+		}
+	}
+}

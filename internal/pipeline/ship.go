@@ -1,0 +1,269 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/internal/spool"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+const (
+	heartbeatEvery = time.Second
+	shipRecords    = 5_000
+	shipBytes      = 3 << 20
+	ackGrace       = 10 * time.Second // how long the first publishing waits for the place in the acks topic
+)
+
+// Ship sends what is in the spool, oldest first, and a heartbeat a second, and
+// frees what the store acknowledges. A broker that is away is waited for, on the
+// spool's disk and with no more memory. At ctx's end what is left is sent for at
+// most Config.FlushWithin, and Ship returns nil; what it could not send stays in
+// the spool.
+func Ship(ctx context.Context, cfg Config, sp *spool.Spool) error {
+	k, err := connect(cfg)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	s := &shipper{k: k, sp: sp, pub: &Publisher{k: k, base: map[place]int64{}}, placed: make(chan struct{})}
+	s.pub.lost = func(topic string, partition int) {
+		if topic == schemas.TopicRequests {
+			n := sp.Resend(0)
+			k.log.Error("the broker lost records of a topic: what the store has not confirmed is sent again", "topic", topic, "partition", partition, "segments", n)
+		}
+	}
+	// work outlives ctx by the time of the flush.
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var wait sync.WaitGroup
+	wait.Go(func() { s.events(work) })
+	wait.Go(func() { s.heartbeats(work) })
+	wait.Go(func() { s.acks(work) })
+	<-ctx.Done()
+	s.flush()
+	cancel()
+	wait.Wait()
+	return nil
+}
+
+// shipper is one running Ship.
+type shipper struct {
+	k      *cluster
+	sp     *spool.Spool
+	pub    *Publisher
+	placed chan struct{} // closed when the acks are being read
+
+	mu      sync.Mutex
+	busy    bool      // records are with the publisher
+	heard   time.Time // of the last ack, anyone's
+	counted uint64    // heartbeats published
+}
+
+// events ships until ctx ends.
+func (s *shipper) events(ctx context.Context) {
+	// Acks that come before their reader found its place would be missed.
+	grace := time.NewTimer(ackGrace)
+	defer grace.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.placed:
+	case <-grace.C:
+	}
+	for {
+		s.setBusy(false)
+		recs, err := s.sp.Next(ctx, shipRecords, shipBytes)
+		if err != nil {
+			return
+		}
+		s.setBusy(true)
+		recs = s.more(ctx, recs)
+		if s.ship(ctx, recs) != nil {
+			return
+		}
+		s.sp.Published(recs)
+	}
+}
+
+func (s *shipper) setBusy(b bool) {
+	s.mu.Lock()
+	s.busy = b
+	s.mu.Unlock()
+}
+
+// more waits a little for company when there are few records: a request to the
+// broker costs more than a record.
+func (s *shipper) more(ctx context.Context, recs []spool.Record) []spool.Record {
+	if len(recs) >= shipRecords/2 {
+		return recs
+	}
+	t := time.NewTimer(s.k.cfg.ShipLinger)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return recs
+	case <-t.C:
+	}
+	quick, cancel := context.WithCancel(ctx)
+	cancel() // only what is there
+	further, _ := s.sp.Next(quick, shipRecords-len(recs), shipBytes)
+	return append(recs, further...)
+}
+
+// ship publishes records; what is too large for its topic is dead-lettered and
+// declared in its place.
+func (s *shipper) ship(ctx context.Context, recs []spool.Record) error {
+	msgs := make([]Message, len(recs))
+	for i := range recs {
+		msgs[i] = messageFrom(&recs[i])
+	}
+	oversize, err := s.pub.publish(ctx, schemas.TopicRequests, msgs)
+	if err != nil || len(oversize) == 0 {
+		return err
+	}
+	var letters, declared []Message
+	for _, i := range oversize {
+		letters = append(letters, deadLetter(schemas.TopicRequests, &msgs[i], place{schemas.TopicRequests, -1}, -1, "oversize: larger than the topic takes"))
+		value, err := json.Marshal(&schemas.Declared{Version: schemas.SchemaVersion, BootID: recs[i].BootID, FirstSeq: recs[i].FirstSeq, LastSeq: recs[i].Last, Reason: "oversize", At: time.Now().UTC()})
+		if err != nil {
+			return err
+		}
+		declared = append(declared, declaredMessage(recs[i].BootID, value))
+	}
+	s.k.log.Error("events larger than their topic takes went to its dead letters and are declared", "events", len(oversize))
+	if err := s.pub.Publish(ctx, schemas.TopicRequests+schemas.DLQSuffix, letters...); err != nil {
+		return err
+	}
+	return s.pub.Publish(ctx, schemas.TopicRequests, declared...)
+}
+
+func messageFrom(r *spool.Record) Message {
+	if r.Declared {
+		return declaredMessage(r.BootID, r.Value)
+	}
+	return Message{
+		Key: []byte(r.Key), Value: r.Value, ID: r.Key,
+		Headers: []Header{
+			{headerVersion, []byte(schemas.SchemaVersion)},
+			{headerType, []byte("application/json")},
+			{headerBoot, strconv.AppendUint(nil, r.BootID, 10)},
+			{headerSeq, strconv.AppendUint(nil, r.FirstSeq, 10)},
+		},
+	}
+}
+
+func declaredMessage(boot uint64, value []byte) Message {
+	return Message{
+		Key: strconv.AppendUint(nil, boot, 10), Value: value,
+		Headers: []Header{{headerRecord, []byte(recordDeclared)}, {headerVersion, []byte(schemas.SchemaVersion)}, {headerType, []byte("application/json")}},
+	}
+}
+
+// heartbeats says what each life has counted, once a second.
+func (s *shipper) heartbeats(ctx context.Context) {
+	t := time.NewTicker(heartbeatEvery)
+	defer t.Stop()
+	for {
+		s.beat(ctx)
+		s.resend()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// beat publishes one heartbeat of each life. One that does not get through is
+// replaced by the next.
+func (s *shipper) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*heartbeatEvery)
+	defer cancel()
+	hs := s.sp.Heartbeats(time.Now())
+	msgs := make([]Message, 0, len(hs))
+	for i := range hs {
+		value, err := json.Marshal(&hs[i])
+		if err != nil {
+			continue
+		}
+		msgs = append(msgs, Message{Key: strconv.AppendUint(nil, hs[i].BootID, 10), Value: value, Headers: []Header{{headerVersion, []byte(schemas.SchemaVersion)}}})
+	}
+	if s.pub.Publish(ctx, schemas.TopicHeartbeats, msgs...) == nil {
+		s.sp.Announced(hs)
+		s.mu.Lock()
+		s.counted++
+		s.mu.Unlock()
+	}
+}
+
+// resend hands out again what has waited too long for its ack; only while acks
+// come at all, since without an ingest the broker has it all.
+func (s *shipper) resend() {
+	s.mu.Lock()
+	alive := time.Since(s.heard) < s.k.cfg.ResendAfter/2
+	s.mu.Unlock()
+	if !alive {
+		return
+	}
+	if n := s.sp.Resend(s.k.cfg.ResendAfter); n > 0 {
+		s.k.log.Warn("events were published and never confirmed by the store: they are sent again", "segments", n)
+	}
+}
+
+// acks frees what the store has.
+func (s *shipper) acks(ctx context.Context) {
+	var once sync.Once
+	f := follower{
+		k: s.k, topic: schemas.TopicAcks, fromEnd: true,
+		caughtUp: func(int64) { once.Do(func() { close(s.placed) }) },
+		reset: func() {
+			n := s.sp.Resend(0)
+			s.k.log.Error("the broker lost its log: what the store has not confirmed is sent again", "segments", n)
+		},
+		fn: func(m Message) {
+			var a schemas.Ack
+			if err := json.Unmarshal(m.Value, &a); err != nil {
+				s.k.log.Warn("an acknowledgement cannot be read", "offset", m.Offset, "err", err)
+				return
+			}
+			s.sp.Acked(&a)
+			s.mu.Lock()
+			s.heard = time.Now()
+			s.mu.Unlock()
+		},
+	}
+	f.run(ctx)
+}
+
+// flush waits until everything is sent, a last heartbeat, and, for a little,
+// until the store has it too.
+func (s *shipper) flush() {
+	deadline := time.Now().Add(s.k.cfg.FlushWithin)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	until := func(limit time.Time, done func() bool) {
+		for !done() && time.Now().Before(limit) {
+			<-poll.C
+		}
+	}
+	until(deadline, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return !s.busy && !s.sp.Pending()
+	})
+	rest, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	s.beat(rest)
+	if s.sp.Pending() {
+		return
+	}
+	soon := time.Now().Add(s.k.cfg.FlushWithin / 2)
+	if soon.After(deadline) {
+		soon = deadline
+	}
+	until(soon, s.sp.Settled)
+}
