@@ -168,7 +168,7 @@ func (s *server) keepBody(body io.Reader) (path string, err error) {
 }
 
 func (s *server) insert(c *session, req *request, data string) (progress, error) {
-	query := strings.TrimSpace(req.st.target) + " FROM INFILE " + quote(data) + " COMPRESSION 'none' " + req.st.settings + " FORMAT " + req.st.format
+	query := req.st.target + "\nFROM INFILE " + quote(data) + " COMPRESSION 'none' " + req.st.settings + "\nFORMAT " + req.st.format // lines, for either may end in a comment
 	r, err := c.run(query, "Null", req.params)
 	if e := (*exception)(nil); errors.As(err, &e) && e.code == codeNoDataToInsert {
 		return progress{}, nil // over HTTP no data are no error

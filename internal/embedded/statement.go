@@ -94,33 +94,16 @@ func parseInsert(query string, l *lexer) (statement, error) {
 	if t.is("FUNCTION") {
 		return other, nil
 	}
-	for t.identifier() || t.punct(".") || t.punct("{") { // [db.]table, or {x:Identifier}
-		if t.punct("{") {
-			for t.kind != tokEnd && !t.punct("}") {
-				t = l.next()
-			}
-		}
-		targetEnd := t.end
-		t = l.next()
-		if !t.punct(".") && !t.punct("{") && targetEnd != 0 {
-			break
-		}
+	t = skipName(l, t)
+	for t.punct(".") {
+		t = skipName(l, l.next())
 	}
 	if t.punct("(") {
 		peek := *l
 		if w := peek.next(); w.is("SELECT") || w.is("WITH") {
 			return other, nil
 		}
-		depth := 1
-		for depth > 0 && t.kind != tokEnd {
-			switch t = l.next(); {
-			case t.punct("("):
-				depth++
-			case t.punct(")"):
-				depth--
-			}
-		}
-		t = l.next()
+		t = skipParentheses(l)
 	}
 	st := statement{kind: kindInsert, text: query, target: query[:t.start]}
 	settingsAt := t.start
@@ -143,6 +126,31 @@ func parseInsert(query string, l *lexer) (statement, error) {
 		return st, nil
 	}
 	return other, nil
+}
+
+// skipName passes t, a name or an {x:Identifier}, and returns what follows.
+func skipName(l *lexer, t token) token {
+	if t.punct("{") {
+		for t.kind != tokEnd && !t.punct("}") {
+			t = l.next()
+		}
+	}
+	return l.next()
+}
+
+// skipParentheses returns what follows the closing one; the opening one is passed.
+func skipParentheses(l *lexer) token {
+	for depth := 1; depth > 0; {
+		switch t := l.next(); {
+		case t.kind == tokEnd:
+			return t
+		case t.punct("("):
+			depth++
+		case t.punct(")"):
+			depth--
+		}
+	}
+	return l.next()
 }
 
 // dataStart skips what ClickHouse skips between the format's name and the data:
