@@ -51,7 +51,7 @@ type walker struct {
 // SystemPrint.
 func (w *walker) walk(dialect string, body []byte) {
 	w.b = body
-	w.f.Bytes = uint32(min(len(body), math.MaxUint32))
+	w.f.Bytes = uint32(min(uint64(len(body)), math.MaxUint32))
 	w.responses = dialect == "openai.responses"
 	w.systemSum.Reset()
 	w.userSum.Reset()

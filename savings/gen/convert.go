@@ -63,6 +63,20 @@ var kinds = map[string]string{
 	"cache_audio_read_mtok": "audio_cache_read",
 }
 
+// corrections are models that the facts price as another model. They stand
+// before the list, so that their name finds them first.
+var corrections = map[string][]bookModel{
+	"openai": {{
+		ID: "gpt-4o-2024-05-13", Match: []string{"gpt-4o-2024-05-13"}, Context: 128000,
+		Rows: []map[string]any{{"input": int64(5e9), "output": int64(15e9)}, {"tier": "batch", "input": int64(2.5e9), "output": int64(7.5e9)}},
+	}},
+}
+
+var correctionSource = bookSource{
+	Name: "OpenAI's price page", Path: "https://platform.openai.com/docs/pricing", Date: "2026-05-12",
+	Licence: "facts", UsedFor: "gpt-4o-2024-05-13, which the first source prices as gpt-4o",
+}
+
 func convert(in *factFile, cross *crossFile) (*bookFile, error) {
 	out := &bookFile{Unit: "nano-USD per million tokens", Missing: in.Meta.Missing}
 	var latest time.Time
@@ -76,6 +90,7 @@ func convert(in *factFile, cross *crossFile) (*bookFile, error) {
 		}
 		out.Sources = append(out.Sources, bookSource{s.Name, s.Path, s.Commit, s.Date, s.Licence, s.UsedFor})
 	}
+	out.Sources = append(out.Sources, correctionSource)
 	out.Date = latest.Format(time.DateOnly)
 	v, err := strconv.ParseUint(latest.Format("20060102"), 10, 32)
 	if err != nil {
@@ -83,7 +98,7 @@ func convert(in *factFile, cross *crossFile) (*bookFile, error) {
 	}
 	out.Version = uint32(v)
 	for _, p := range in.Providers {
-		bp := bookProvider{ID: p.ID, Names: names[p.ID], Pages: p.Pages}
+		bp := bookProvider{ID: p.ID, Names: names[p.ID], Pages: p.Pages, Models: corrections[p.ID]}
 		for _, m := range p.Models {
 			bm, doubts, err := convertModel(p.ID, m, latest)
 			if err != nil {

@@ -66,7 +66,7 @@ func read(path string, into any) error {
 // nano turns dollars per million tokens, as written, into nano-USD.
 func nano(n json.Number) (int64, error) {
 	whole, frac, _ := bytes.Cut([]byte(n.String()), []byte("."))
-	if len(frac) > 9 || bytes.ContainsAny([]byte(n.String()), "eE-+") {
+	if len(whole) == 0 || len(frac) > 9 || bytes.ContainsAny([]byte(n.String()), "eE-+") {
 		return 0, fmt.Errorf("price %q is not an amount with at most nine decimals", n)
 	}
 	digits := string(whole) + string(frac) + "000000000"[:9-len(frac)]
