@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -261,7 +262,22 @@ type standIn struct {
 	got     []string // each request, raw as framed on the wire
 	conns   map[net.Conn]bool
 	handler func(c *call)
+	whole   func(net.Conn)
+	taken   []net.Conn
 	wg      sync.WaitGroup
+}
+
+// raw makes the stand-in hand over connections as they are.
+func (s *standIn) raw(h func(net.Conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole = h
+}
+
+func (s *standIn) connections() []net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
 }
 
 // call is one request at the stand-in.
@@ -304,7 +320,13 @@ func (s *standIn) accept() {
 		}
 		s.mu.Lock()
 		s.conns[conn] = true
+		s.taken = append(s.taken, conn)
+		h := s.whole
 		s.mu.Unlock()
+		if h != nil {
+			s.wg.Go(func() { defer conn.Close(); h(conn) })
+			continue
+		}
 		s.wg.Go(func() { s.serve(conn) })
 	}
 }
@@ -359,4 +381,13 @@ func (s *standIn) close() {
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
+}
+
+func jsonOf(t testing.TB, v any) string {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
 }
