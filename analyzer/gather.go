@@ -53,7 +53,7 @@ func read(ctx context.Context, log Log, project string, s Settings, now time.Tim
 	if err != nil {
 		return nil, fmt.Errorf("read the observation period of %s: %w", project, err)
 	}
-	o := &observed{period: period, today: midnight(now), models: map[key]*model{}, evals: map[key][]schemas.Evaluation{}}
+	o := newObserved(period, now)
 	from, to := midnight(now.Add(-s.Lookback)), now.UTC()
 	cells, err := log.Cells(ctx, project, from, to)
 	if err != nil {
@@ -66,12 +66,6 @@ func read(ctx context.Context, log Log, project string, s Settings, now time.Tim
 	rejects, err := log.Rejects(ctx, project, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read why requests of %s were not routed: %w", project, err)
-	}
-	if len(period.Days) > 0 {
-		o.hours = map[time.Time]int{}
-		for _, d := range period.Days {
-			o.hours[midnight(d.Day)] = d.Hours
-		}
 	}
 	for i := range cells {
 		o.addCell(&cells[i])
@@ -87,6 +81,17 @@ func read(ctx context.Context, log Log, project string, s Settings, now time.Tim
 	return o, nil
 }
 
+func newObserved(period Period, now time.Time) *observed {
+	o := &observed{period: period, today: midnight(now), models: map[key]*model{}, evals: map[key][]schemas.Evaluation{}}
+	if len(period.Days) > 0 {
+		o.hours = map[time.Time]int{}
+		for _, d := range period.Days {
+			o.hours[midnight(d.Day)] = d.Hours
+		}
+	}
+	return o
+}
+
 func (o *observed) addCell(c *Cell) {
 	k := key{c.Workload, c.Provider, c.RequestModel, ""}
 	m := o.models[k]
@@ -94,6 +99,10 @@ func (o *observed) addCell(c *Cell) {
 		m = &model{days: map[time.Time]*tally{}}
 		o.models[k] = m
 	}
+	m.add(c)
+}
+
+func (m *model) add(c *Cell) {
 	d := midnight(c.Day)
 	t := m.days[d]
 	if t == nil {
