@@ -23,9 +23,42 @@ func requestBody(r *http.Request) (io.Reader, error) {
 		return nil, err
 	}
 	if isOne(r.URL.Query().Get("decompress")) {
-		return compress.NewReader(body), nil
+		counted := &countingReader{in: body}
+		return &blockDecoder{blocks: compress.NewReader(counted), in: counted}, nil
 	}
 	return body, nil
+}
+
+// blockDecoder reads ClickHouse's compressed blocks, and tells their end between
+// two blocks from one within a block.
+type blockDecoder struct {
+	blocks *compress.Reader
+	in     *countingReader
+	whole  int64 // bytes of in that made whole blocks
+}
+
+func (d *blockDecoder) Read(p []byte) (int, error) {
+	n, err := d.blocks.Read(p)
+	switch {
+	case err == nil:
+		d.whole = d.in.n
+	case errors.Is(err, io.EOF) && d.in.n == d.whole:
+		err = io.EOF
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+type countingReader struct {
+	in io.Reader
+	n  int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 func decoded(encoding string, body io.Reader) (io.Reader, error) {
