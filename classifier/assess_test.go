@@ -213,7 +213,8 @@ func TestHowABodyIsWrittenDoesNotMatter(t *testing.T) {
 	}
 }
 
-// TestAdversarialBodies: bounded time, no panic, sensible answers.
+// TestAdversarialBodies: bounded time (a quadratic walk would take minutes), no
+// panic, sensible answers.
 func TestAdversarialBodies(t *testing.T) {
 	many := bytes.Repeat([]byte(`{"role":"user","content":"x"},`), 10_000)
 	parts := bytes.Repeat([]byte(`{"type":"text","text":"part"},`), 50_000)
@@ -238,7 +239,7 @@ func TestAdversarialBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			f, a := Assess(chat, body)
-			if took := time.Since(start); took > 200*time.Millisecond {
+			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("took %s for %d bytes", took, len(body))
 			}
 			if f.Gates&schemas.GateUnreadable != 0 {

@@ -13,7 +13,7 @@ func livePolicy() *schemas.Policy {
 }
 
 func TestArmsHaveTheirShares(t *testing.T) {
-	const sessions = 200_000
+	const sessions = 50_000
 	p := livePolicy()
 	n := map[schemas.Arm]float64{}
 	for i := range sessions {

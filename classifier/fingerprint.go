@@ -29,21 +29,16 @@ func fingerprint(text []byte, places *[printWords]span) (print uint64, kept int)
 			continue
 		}
 		from := i
-		for i < len(text) && byteClass[text[i]] != isSpace {
-			i++
-		}
+		i = chunkEnd(text, i)
 		chunk := text[from:i]
 		last := chunk[len(chunk)-1]
 		marks, word := trim(chunk)
 		wasStart, wasLabel := starts, label
 		starts = last == '.' || last == '!' || last == '?' || len(word) == 0 && starts
-		if label && (last == '.' || last == ';') {
-			label = false
-		}
+		label = last == ':' && isLabel(word) || label && last != '.' && last != ';'
 		if len(word) == 0 || wasLabel || !plain(word) || word[0] >= 'A' && word[0] <= 'Z' && !wasStart || isCalendar(word) {
 			continue
 		}
-		label = last == ':' && isLabel(word)
 		for _, c := range word {
 			if c >= 'A' && c <= 'Z' {
 				c |= 0x20
@@ -54,13 +49,22 @@ func fingerprint(text []byte, places *[printWords]span) (print uint64, kept int)
 		places[kept] = span{from: from + marks, to: from + marks + len(word)}
 		kept++
 	}
-	if kept == 0 {
-		// Nothing but what changes: the prompt is its own template.
-		for _, c := range text {
-			h = (h ^ uint64(c)) * 1099511628211
-		}
-	}
 	return h | 1, kept // 0 means that there is no system prompt
+}
+
+// chunkEnd returns the end of the word at i. Scripts without spaces are cut
+// where another script begins, so that a date inside a sentence is a word.
+func chunkEnd(text []byte, i int) int {
+	if text[i] >= 0xE0 { // a sign of three bytes or more
+		for i < len(text) && byteClass[text[i]] == isHigh {
+			i++
+		}
+		return i
+	}
+	for i < len(text) && byteClass[text[i]] != isSpace && text[i] < 0xE0 {
+		i++
+	}
+	return i
 }
 
 // trim cuts marks from both ends of a chunk, and says how many in front.

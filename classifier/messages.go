@@ -210,6 +210,9 @@ func (w *walker) count(raw []byte) {
 // say takes a text of a turn.
 func (w *walker) say(role int, t span) {
 	raw := w.b[t.from:t.to]
+	if len(raw) == 0 {
+		return // an empty text is none
+	}
 	w.promptSum.Write(roleMark[role][:])
 	w.promptSum.Write(raw)
 	w.meter.add(raw)
@@ -255,7 +258,7 @@ func (w *walker) tools() {
 		w.tool()
 	}
 	if !w.bad {
-		w.extra += uint64(w.i-from) * 2 / 9 // measured: schemas shrink when a provider lays them out
+		w.extra += uint64(w.i-from) * 2 / 9 // a guess: each provider lays schemas out in its own way
 	}
 }
 

@@ -3,6 +3,8 @@ package classifier
 import (
 	_ "embed"
 	"math"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // score ranks prompts by how much the strong model is needed: a linear
@@ -49,3 +51,19 @@ func familiar(h uint32) bool {
 	a, b := h%familiarBits, h>>16
 	return familiarWords[a/8]&(1<<(a%8)) != 0 && familiarWords[b/8]&(1<<(b%8)) != 0
 }
+
+// modelHash identifies the weights: decisions under others are other decisions.
+var modelHash = func() uint64 {
+	h := hasher{}
+	h.number(uint64(bias))
+	for j := range weights {
+		for _, n := range []int64{int64(weights[j]), int64(lowest[j]), int64(highest[j])} {
+			h.number(uint64(n))
+		}
+	}
+	for _, n := range sigmoids {
+		h.number(uint64(n))
+	}
+	h.text(familiarWords)
+	return xxhash.Sum64(h)
+}()

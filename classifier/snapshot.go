@@ -266,6 +266,7 @@ func applies(p *schemas.Policy, provider, model string) bool {
 func (s *Snapshot) sum() uint64 {
 	h := hasher{}
 	h.number(uint64(Version))
+	h.number(modelHash)
 	h.text(s.parts.Project)
 	h.number(math.Float64bits(s.parts.DraftThreshold))
 	if s.parts.Prices != nil {
