@@ -66,11 +66,9 @@ func ReaderEngine(t testing.TB) (dsn string) {
 	return "http://" + shared(t).Addr()
 }
 
-func shared(t testing.TB) *embedded.Engine {
+// RequireLibrary returns the engine's library, or ends the test as Engine does.
+func RequireLibrary(t testing.TB) string {
 	t.Helper()
-	if !isMain {
-		t.Fatal("this package's TestMain must call embeddedtest.Main: the engine is a child process of the test binary")
-	}
 	library, err := embedded.FindLibrary("")
 	if err != nil {
 		if os.Getenv("GNOMON_REQUIRE_ENGINE") == "1" {
@@ -78,6 +76,15 @@ func shared(t testing.TB) *embedded.Engine {
 		}
 		t.Skip(err)
 	}
+	return library
+}
+
+func shared(t testing.TB) *embedded.Engine {
+	t.Helper()
+	if !isMain {
+		t.Fatal("this package's TestMain must call embeddedtest.Main: the engine is a child process of the test binary")
+	}
+	library := RequireLibrary(t)
 	once.Do(func() {
 		if folder, failure = os.MkdirTemp("", "gnomon-engine-*"); failure != nil {
 			return
