@@ -42,9 +42,6 @@ type HistoryConfig struct {
 	// Progress is told of requests made, and of how many there will be, about.
 	// It may be nil.
 	Progress func(done, total int64)
-	// bodies has answers written out in full for every request, not only for
-	// those that may be rehearsed.
-	bodies bool
 }
 
 // Summary says what a history holds.
@@ -203,7 +200,7 @@ func (l *lane) day(d int64) (out dayOfLane) {
 	out.events = make([]schemas.RequestEvent, 0, len(calls))
 	for k := range calls {
 		c := &calls[k]
-		s := l.bench.serve(c, l.cfg.bodies || l.rehearser != nil)
+		s := l.bench.serve(c)
 		ev := l.observe.event(c, &s)
 		ev.Version, ev.Project, ev.Revision, ev.Simulated = schemas.SchemaVersion, l.cfg.Project, 1, true
 		ev.BootID = bootID(l.w.seed, d)

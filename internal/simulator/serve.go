@@ -53,9 +53,8 @@ func pathOf(provider string) string {
 	return pathOpenAI
 }
 
-// serve answers a client's call for the model it asks. bodies says whether the
-// answer's bytes are wanted.
-func (b *bench) serve(c *call, bodies bool) served {
+// serve answers a client's call for the model it asks.
+func (b *bench) serve(c *call) served {
 	wl := &b.w.Workloads[c.workload]
 	b.now = c.ts
 	dialect := dialectOf(wl.Provider)
@@ -78,9 +77,7 @@ func (b *bench) serve(c *call, bodies bool) served {
 	if share < 1 {
 		out.cutShort(share, c)
 	}
-	if bodies {
-		out.body = b.bodyOf(s, c, dialect, share)
-	}
+	out.body = b.bodyOf(s, c, dialect, share)
 	return out
 }
 
