@@ -57,72 +57,79 @@ func testInputs() Inputs {
 		Features: Features{PromptTokens: 1000, Turns: 1, Bytes: 4000}, Assessment: Assessment{Score: 20_000, Version: Version}, Arm: schemas.ArmNone, Hour: 496_000}
 }
 
+func withGates(g schemas.Gate) func(*Inputs) {
+	return func(in *Inputs) { in.Features.Gates = g }
+}
+
+func treatedIn(workload string) func(*Inputs) {
+	return func(in *Inputs) { in.Workload, in.Arm = workload, schemas.ArmTreated }
+}
+
+const (
+	baseline = "openai/big"
+	better   = schemas.RejectBetterChoice
+)
+
+var decisions = []struct {
+	name    string
+	change  func(*Inputs)
+	route   string
+	rejects []schemas.Reject
+	stays   schemas.Reject
+	act     bool
+}{
+	{"without a policy the first candidate of the ladder is the would-be route, and nobody acts", nil, "openai/mid", []schemas.Reject{0, better}, 0, false},
+	{"a dated snapshot of the baseline has its ladder", func(in *Inputs) { in.RequestModel = "big-2026-01-31" }, "openai/mid", []schemas.Reject{0, better}, 0, false},
+	{"a score above the draft threshold stays", func(in *Inputs) { in.Assessment.Score = 32_768 }, baseline, []schemas.Reject{schemas.RejectScore, schemas.RejectScore}, 0, false},
+	{"a score at the draft threshold goes", func(in *Inputs) { in.Assessment.Score = 32_767 }, "openai/mid", []schemas.Reject{0, better}, 0, false},
+	{"a bypassed request stays", func(in *Inputs) { in.Bypassed = true }, baseline, []schemas.Reject{schemas.RejectBypassed, schemas.RejectBypassed}, schemas.RejectBypassed, false},
+	{"embeddings are never routed", func(in *Inputs) { in.Operation = "embeddings" }, baseline, []schemas.Reject{schemas.RejectOperation, schemas.RejectOperation}, schemas.RejectOperation, false},
+	{"a body that is no JSON stays", withGates(schemas.GateUnreadable), baseline, []schemas.Reject{schemas.RejectUnreadable, schemas.RejectUnreadable}, schemas.RejectUnreadable, false},
+	{"a repeated top-level key stays", withGates(schemas.GateRepeatedKey), baseline, []schemas.Reject{schemas.RejectRepeatedKey, schemas.RejectRepeatedKey}, schemas.RejectRepeatedKey, false},
+	{"signed thinking stays with its model", withGates(schemas.GateSignedThinking), baseline, []schemas.Reject{schemas.RejectSignedThinking, schemas.RejectSignedThinking}, schemas.RejectSignedThinking, false},
+	{"a turn with state at its provider stays", withGates(schemas.GateServerState), baseline, []schemas.Reject{schemas.RejectServerState, schemas.RejectServerState}, schemas.RejectServerState, false},
+	{"an unknown model stays", func(in *Inputs) { in.RequestModel = "never-heard" }, "openai/never-heard", nil, schemas.RejectUnknownModel, false},
+	{"an unpriced baseline stays: savings cannot be told", func(in *Inputs) { in.RequestModel = "unpriced" }, "openai/unpriced", []schemas.Reject{schemas.RejectUnpriced}, schemas.RejectUnpriced, false},
+	{"an image goes to a candidate that can see", withGates(schemas.GateVision), "openai/mid", []schemas.Reject{0, better}, 0, false},
+	{"what the first candidate lacks the next may have", func(in *Inputs) { in.Unhealthy = 1 }, "openai/small", []schemas.Reject{schemas.RejectUnhealthy, 0}, 0, false},
+	{"each candidate has its own reason", func(in *Inputs) { in.Unhealthy = 1; in.Features.Gates = schemas.GateVision }, baseline, []schemas.Reject{schemas.RejectUnhealthy, schemas.RejectVision}, 0, false},
+	{"tools come before the image in the reasons", func(in *Inputs) {
+		in.Unhealthy = 1
+		in.Features.Gates = schemas.GateVision | schemas.GateParallelTools | schemas.GateTools
+	}, baseline, []schemas.Reject{schemas.RejectUnhealthy, schemas.RejectParallelTools}, 0, false},
+	{"a prompt that might not fit is not tried", func(in *Inputs) { in.Features.PromptTokens = 90_000 }, baseline, []schemas.Reject{schemas.RejectContextWindow, schemas.RejectContextWindow}, 0, false},
+	{"requested output counts towards the window", func(in *Inputs) { in.Features.PromptTokens, in.Features.MaxOutput = 78_000, 3_000 }, baseline, []schemas.Reject{schemas.RejectContextWindow, schemas.RejectContextWindow}, 0, false},
+	{"more output than the candidate's ceiling is refused", func(in *Inputs) { in.Features.MaxOutput = 10_000 }, baseline, []schemas.Reject{schemas.RejectOutputCeiling, schemas.RejectOutputCeiling}, 0, false},
+	{"another dialect, another provider without a credential, a provider that is not there", func(in *Inputs) { in.RequestModel = "other" }, "openai/small",
+		[]schemas.Reject{schemas.RejectDialect, schemas.RejectNoCredential, schemas.RejectNoCredential, 0}, 0, false},
+	{"unpriced, unknown, dearer, the same model", func(in *Inputs) { in.RequestModel = "odd" }, "openai/odd",
+		[]schemas.Reject{schemas.RejectUnpriced, schemas.RejectUnknownCandidate, schemas.RejectNotCheaper, schemas.RejectNotCheaper}, 0, false},
+	{"live, treated and proven acts", treatedIn("proven"), "openai/mid", []schemas.Reject{0}, 0, true},
+	{"control records the route and does not act", func(in *Inputs) { in.Workload, in.Arm = "proven", schemas.ArmControl }, "openai/mid", []schemas.Reject{0}, 0, false},
+	{"outside the experiment the route is recorded only", func(in *Inputs) { in.Workload = "proven" }, "openai/mid", []schemas.Reject{0}, 0, false},
+	{"evidence of one model does not speak for its snapshot", func(in *Inputs) { treatedIn("proven")(in); in.RequestModel = "big-2026-01-31" }, "openai/mid", []schemas.Reject{0}, 0, false},
+	{"without evidence nobody acts", treatedIn("unproven"), "openai/mid", []schemas.Reject{0}, 0, false},
+	{"an override acts without evidence, on a candidate of which nothing is known", treatedIn("forced"), "openai/unknown", []schemas.Reject{0}, 0, true},
+	{"an override does not make a bypassed request move", func(in *Inputs) { treatedIn("forced")(in); in.Bypassed = true }, baseline, []schemas.Reject{schemas.RejectBypassed}, schemas.RejectBypassed, false},
+	{"an override works for a baseline in no ladder, if it has a price", func(in *Inputs) { treatedIn("forced")(in); in.RequestModel = "dear" }, "openai/unknown", []schemas.Reject{0}, 0, true},
+	{"an observing policy's candidate and threshold hold for the would-be route", func(in *Inputs) { treatedIn("watched")(in) }, baseline, []schemas.Reject{schemas.RejectScore}, 0, false},
+	{"a policy that names no candidate observes under the draft", treatedIn("rolled-back"), "openai/mid", []schemas.Reject{0, better}, 0, false},
+	{"a policy for another model does not apply", treatedIn("one-model"), "openai/mid", []schemas.Reject{0, better}, 0, false},
+	{"a policy for provider/model applies to it", func(in *Inputs) { treatedIn("one-model")(in); in.RequestModel = "other" }, "openai/mid", []schemas.Reject{0}, 0, true},
+	{"another project's policy is not ours", treatedIn("faq"), "openai/mid", []schemas.Reject{0, better}, 0, false},
+	{"a warm cache at the baseline makes moving dearer", func(in *Inputs) {
+		in.Features.PromptTokens, in.Features.LastUserBytes, in.BaselineWarm = 50_000, 100, true
+		in.Features.MaxOutput = 10
+	}, baseline, []schemas.Reject{schemas.RejectNotCheaper, schemas.RejectContextWindow}, 0, false},
+	{"and a warm cache at the candidate cheaper again", func(in *Inputs) {
+		in.Features.PromptTokens, in.Features.LastUserBytes, in.BaselineWarm, in.CacheWarm = 50_000, 100, true, 1
+		in.Features.MaxOutput = 10
+	}, "openai/mid", []schemas.Reject{0, better}, 0, false},
+}
+
 func TestDecide(t *testing.T) {
 	s := NewSnapshot(testParts())
-	with := func(g schemas.Gate) func(*Inputs) { return func(in *Inputs) { in.Features.Gates = g } }
-	treated := func(workload string) func(*Inputs) {
-		return func(in *Inputs) { in.Workload, in.Arm = workload, schemas.ArmTreated }
-	}
-	const (
-		baseline = "openai/big"
-		better   = schemas.RejectBetterChoice
-	)
-	for _, row := range []struct {
-		name    string
-		change  func(*Inputs)
-		route   string
-		rejects []schemas.Reject
-		stays   schemas.Reject
-		act     bool
-	}{
-		{"without a policy the first candidate of the ladder is the would-be route, and nobody acts", nil, "openai/mid", []schemas.Reject{0, better}, 0, false},
-		{"a dated snapshot of the baseline has its ladder", func(in *Inputs) { in.RequestModel = "big-2026-01-31" }, "openai/mid", []schemas.Reject{0, better}, 0, false},
-		{"a score above the draft threshold stays", func(in *Inputs) { in.Assessment.Score = 32_768 }, baseline, []schemas.Reject{schemas.RejectScore, schemas.RejectScore}, 0, false},
-		{"a score at the draft threshold goes", func(in *Inputs) { in.Assessment.Score = 32_767 }, "openai/mid", []schemas.Reject{0, better}, 0, false},
-		{"a bypassed request stays", func(in *Inputs) { in.Bypassed = true }, baseline, []schemas.Reject{schemas.RejectBypassed, schemas.RejectBypassed}, schemas.RejectBypassed, false},
-		{"embeddings are never routed", func(in *Inputs) { in.Operation = "embeddings" }, baseline, []schemas.Reject{schemas.RejectOperation, schemas.RejectOperation}, schemas.RejectOperation, false},
-		{"a body that is no JSON stays", with(schemas.GateUnreadable), baseline, []schemas.Reject{schemas.RejectUnreadable, schemas.RejectUnreadable}, schemas.RejectUnreadable, false},
-		{"a repeated top-level key stays", with(schemas.GateRepeatedKey), baseline, []schemas.Reject{schemas.RejectRepeatedKey, schemas.RejectRepeatedKey}, schemas.RejectRepeatedKey, false},
-		{"signed thinking stays with its model", with(schemas.GateSignedThinking), baseline, []schemas.Reject{schemas.RejectSignedThinking, schemas.RejectSignedThinking}, schemas.RejectSignedThinking, false},
-		{"a turn with state at its provider stays", with(schemas.GateServerState), baseline, []schemas.Reject{schemas.RejectServerState, schemas.RejectServerState}, schemas.RejectServerState, false},
-		{"an unknown model stays", func(in *Inputs) { in.RequestModel = "never-heard" }, "openai/never-heard", nil, schemas.RejectUnknownModel, false},
-		{"an unpriced baseline stays: savings cannot be told", func(in *Inputs) { in.RequestModel = "unpriced" }, "openai/unpriced", []schemas.Reject{schemas.RejectUnpriced}, schemas.RejectUnpriced, false},
-		{"an image goes to a candidate that can see", with(schemas.GateVision), "openai/mid", []schemas.Reject{0, better}, 0, false},
-		{"what the first candidate lacks the next may have", func(in *Inputs) { in.Unhealthy = 1 }, "openai/small", []schemas.Reject{schemas.RejectUnhealthy, 0}, 0, false},
-		{"each candidate has its own reason", func(in *Inputs) { in.Unhealthy = 1; in.Features.Gates = schemas.GateVision }, baseline, []schemas.Reject{schemas.RejectUnhealthy, schemas.RejectVision}, 0, false},
-		{"tools come before the image in the reasons", func(in *Inputs) {
-			in.Unhealthy = 1
-			in.Features.Gates = schemas.GateVision | schemas.GateParallelTools | schemas.GateTools
-		}, baseline, []schemas.Reject{schemas.RejectUnhealthy, schemas.RejectParallelTools}, 0, false},
-		{"a prompt that might not fit is not tried", func(in *Inputs) { in.Features.PromptTokens = 90_000 }, baseline, []schemas.Reject{schemas.RejectContextWindow, schemas.RejectContextWindow}, 0, false},
-		{"requested output counts towards the window", func(in *Inputs) { in.Features.PromptTokens, in.Features.MaxOutput = 78_000, 3_000 }, baseline, []schemas.Reject{schemas.RejectContextWindow, schemas.RejectContextWindow}, 0, false},
-		{"more output than the candidate's ceiling is refused", func(in *Inputs) { in.Features.MaxOutput = 10_000 }, baseline, []schemas.Reject{schemas.RejectOutputCeiling, schemas.RejectOutputCeiling}, 0, false},
-		{"another dialect, another provider without a credential, a provider that is not there", func(in *Inputs) { in.RequestModel = "other" }, "openai/small",
-			[]schemas.Reject{schemas.RejectDialect, schemas.RejectNoCredential, schemas.RejectNoCredential, 0}, 0, false},
-		{"unpriced, unknown, dearer, the same model", func(in *Inputs) { in.RequestModel = "odd" }, "openai/odd",
-			[]schemas.Reject{schemas.RejectUnpriced, schemas.RejectUnknownCandidate, schemas.RejectNotCheaper, schemas.RejectNotCheaper}, 0, false},
-		{"live, treated and proven acts", treated("proven"), "openai/mid", []schemas.Reject{0}, 0, true},
-		{"control records the route and does not act", func(in *Inputs) { in.Workload, in.Arm = "proven", schemas.ArmControl }, "openai/mid", []schemas.Reject{0}, 0, false},
-		{"outside the experiment the route is recorded only", func(in *Inputs) { in.Workload = "proven" }, "openai/mid", []schemas.Reject{0}, 0, false},
-		{"evidence of one model does not speak for its snapshot", func(in *Inputs) { treated("proven")(in); in.RequestModel = "big-2026-01-31" }, "openai/mid", []schemas.Reject{0}, 0, false},
-		{"without evidence nobody acts", treated("unproven"), "openai/mid", []schemas.Reject{0}, 0, false},
-		{"an override acts without evidence, on a candidate of which nothing is known", treated("forced"), "openai/unknown", []schemas.Reject{0}, 0, true},
-		{"an override does not make a bypassed request move", func(in *Inputs) { treated("forced")(in); in.Bypassed = true }, baseline, []schemas.Reject{schemas.RejectBypassed}, schemas.RejectBypassed, false},
-		{"an override works for a baseline in no ladder, if it has a price", func(in *Inputs) { treated("forced")(in); in.RequestModel = "dear" }, "openai/unknown", []schemas.Reject{0}, 0, true},
-		{"an observing policy's candidate and threshold hold for the would-be route", func(in *Inputs) { treated("watched")(in) }, baseline, []schemas.Reject{schemas.RejectScore}, 0, false},
-		{"a policy that names no candidate observes under the draft", treated("rolled-back"), "openai/mid", []schemas.Reject{0, better}, 0, false},
-		{"a policy for another model does not apply", treated("one-model"), "openai/mid", []schemas.Reject{0, better}, 0, false},
-		{"a policy for provider/model applies to it", func(in *Inputs) { treated("one-model")(in); in.RequestModel = "other" }, "openai/mid", []schemas.Reject{0}, 0, true},
-		{"another project's policy is not ours", treated("faq"), "openai/mid", []schemas.Reject{0, better}, 0, false},
-		{"a warm cache at the baseline makes moving dearer", func(in *Inputs) {
-			in.Features.PromptTokens, in.Features.LastUserBytes, in.BaselineWarm = 50_000, 100, true
-			in.Features.MaxOutput = 10
-		}, baseline, []schemas.Reject{schemas.RejectNotCheaper, schemas.RejectContextWindow}, 0, false},
-		{"and a warm cache at the candidate cheaper again", func(in *Inputs) {
-			in.Features.PromptTokens, in.Features.LastUserBytes, in.BaselineWarm, in.CacheWarm = 50_000, 100, true, 1
-			in.Features.MaxOutput = 10
-		}, "openai/mid", []schemas.Reject{0, better}, 0, false},
-	} {
+	for _, row := range decisions {
 		t.Run(row.name, func(t *testing.T) {
 			in := testInputs()
 			if row.change != nil {
