@@ -132,7 +132,9 @@ func baseSettings(writer bool, lim limits) []setting {
 	s := []setting{
 		{"async_insert", "0"}, {"implicit_select", "0"}, {"allow_introspection_functions", "0"},
 		{"max_memory_usage", strconv.FormatInt(lim.memory, 10)}, {"max_threads", strconv.Itoa(lim.threads)},
-		{"max_insert_threads", "1"}, {"output_format_pretty_color", "0"}, {"http_max_tries", "1"}, // the network is shut: do not insist
+		{"max_insert_threads", "1"}, {"output_format_pretty_color", "0"},
+		{"http_max_tries", "1"},                                                            // the network is shut: do not insist
+		{"output_format_parallel_formatting", "0"}, {"input_format_parallel_parsing", "0"}, // half the memory, and faster on few cores
 	}
 	if !writer {
 		s = append(s, setting{"max_execution_time", strconv.Itoa(lim.readerTime)})
