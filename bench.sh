@@ -6,4 +6,4 @@ echo "== benchmarks"
 go test -run '^$' -bench . -benchmem -benchtime "${BENCHTIME:-0.5s}" ./classifier ./savings ./proxy/... ./internal/spool ./internal/store | grep -E '^(Benchmark|pkg|ok|FAIL)'
 echo "== the binary"
 cd e2e/sdk
-GNOMON_FIGURES=1 GNOMON_BIN=../../bin/gnomon go test -count=1 -v -run Figure -timeout 20m . | grep -E 'FIGURE|stored|FAIL|^ok'
+E2E_FIGURES=1 E2E_BIN=../../bin/gnomon go test -count=1 -v -run Figure -timeout 20m . | grep -E 'FIGURE|stored|FAIL|^ok'

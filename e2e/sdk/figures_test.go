@@ -20,8 +20,8 @@ import (
 
 func needFigures(t *testing.T) {
 	t.Helper()
-	if os.Getenv("GNOMON_FIGURES") == "" {
-		t.Skip("a measurement: make bench runs it (GNOMON_FIGURES=1)")
+	if os.Getenv("E2E_FIGURES") == "" {
+		t.Skip("a measurement: make bench runs it (E2E_FIGURES=1)")
 	}
 }
 
@@ -118,9 +118,9 @@ func rss(t *testing.T, pid int, field string) float64 {
 
 func TestFigureDemo(t *testing.T) {
 	needFigures(t)
-	g := &gnomon{t: t, dir: t.TempDir(), bin: os.Getenv("GNOMON_BIN")}
+	g := &gnomon{t: t, dir: t.TempDir(), bin: os.Getenv("E2E_BIN")}
 	if g.bin == "" {
-		t.Skip("needs GNOMON_BIN")
+		t.Skip("needs E2E_BIN")
 	}
 	g.bin, _ = filepath.Abs(g.bin)
 	g.proxy, g.admin, g.store, g.kafka = freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)

@@ -33,7 +33,7 @@ type gnomon struct {
 	log   *os.File
 }
 
-// newGnomon builds the binary (or takes GNOMON_BIN) and starts it in front of
+// newGnomon builds the binary (or takes E2E_BIN) and starts it in front of
 // the provider.
 func newGnomon(t *testing.T, upstream string, args ...string) *gnomon {
 	t.Helper()
@@ -45,7 +45,7 @@ func newGnomon(t *testing.T, upstream string, args ...string) *gnomon {
 // newGnomonUnready starts one that need not become ready.
 func newGnomonUnready(t *testing.T, upstream string, args ...string) *gnomon {
 	t.Helper()
-	g := &gnomon{t: t, dir: t.TempDir(), bin: os.Getenv("GNOMON_BIN"), args: append([]string{"serve"}, args...)}
+	g := &gnomon{t: t, dir: t.TempDir(), bin: os.Getenv("E2E_BIN"), args: append([]string{"serve"}, args...)}
 	if g.bin == "" {
 		g.bin = filepath.Join(g.dir, "gnomon")
 		build := exec.Command("go", "build", "-o", g.bin, "./cmd/gnomon")
@@ -233,6 +233,19 @@ func (g *gnomon) count(want int) {
 			return fmt.Errorf("%s rows", out)
 		}
 		return nil
+	})
+}
+
+// complete waits until nothing is missing: what proxies say they accepted comes
+// by heartbeats, a second apart.
+func (g *gnomon) complete() {
+	g.t.Helper()
+	g.until("accepted = stored + declared for every proxy life", 20*time.Second, func() error {
+		out, err := g.sql("SELECT groupArray((boot_id, accepted, stored, declared)) FROM gnomon.completeness WHERE difference != 0")
+		if err == nil && out != "[]" {
+			err = fmt.Errorf("(boot id, accepted, stored, declared): %s", out)
+		}
+		return err
 	})
 }
 

@@ -38,9 +38,7 @@ func TestWithBrokerAndStoreDeadTrafficFlowsAndIsStoredOnceTheyAreBack(t *testing
 	}
 	back.start()
 	back.count(300)
-	if out, err := back.sql("SELECT sum(difference) FROM gnomon.completeness"); err != nil || out != "0" {
-		t.Errorf("accepted − stored − declared = %q, %v", out, err)
-	}
+	back.complete()
 }
 
 func TestWhatIsWrongIsSaidAndHowToMendIt(t *testing.T) {
@@ -77,7 +75,7 @@ func TestWhatIsWrongIsSaidAndHowToMendIt(t *testing.T) {
 		{"a share that could mean two things", []string{"activate", "w", "--candidate", "openai/gpt-4o-mini", "--share", "25", "--reason", "x"}, []string{"25%"}},
 		{"a candidate without provider", []string{"activate", "w", "--candidate", "gpt-4o-mini", "--share", "25%", "--reason", "x"}, []string{"provider/model"}},
 		{"nothing to roll back", []string{"rollback", "nowhere", "--reason", "x"}, []string{"othing to roll back"}},
-		{"a query that is none", []string{"sql", "SELEKT 1"}, []string{"yntax"}},
+		{"a query that is none", []string{"sql", "SELEKT 1"}, []string{"SELECT"}},
 		{"a query that would write", []string{"sql", "DROP TABLE gnomon.requests"}, []string{"readonly"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/activation"
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/dashboards"
+	"github.com/gnomon-llm/gnomon/internal/config"
+	"github.com/gnomon-llm/gnomon/internal/pipeline"
+	"github.com/gnomon-llm/gnomon/savings"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// proposeTimeout bounds how long a person waits for the broker.
+const proposeTimeout = 15 * time.Second
+
+// actions are what a person may do through console, API and CLI.
+type actions struct {
+	c        *config.Config
+	keeper   *activation.Keeper
+	book     *savings.Book
+	ladders  []classifier.Ladder
+	publish  func(ctx context.Context, topic string, msgs ...pipeline.Message) error
+	verdicts func(ctx context.Context, project string) ([]schemas.Verdict, error)
+}
+
+// Activate implements dashboards.Actions.
+func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (dashboards.Result, error) {
+	all, err := a.verdicts(ctx, r.Project)
+	if err != nil {
+		return dashboards.Result{}, err
+	}
+	var verdicts []schemas.Verdict
+	for _, v := range all {
+		if v.Workload == r.Workload {
+			verdicts = append(verdicts, v)
+		}
+	}
+	current := a.keeper.Policy(r.Project, r.Workload)
+	p, err := activation.Activate(activation.Request{
+		Project: r.Project, Workload: r.Workload, Candidate: r.Candidate, RequestModel: r.RequestModel, Share: r.Share,
+		Threshold: r.Threshold, Override: r.Override, Actor: r.Actor, Reason: r.Reason,
+	}, activation.Facts{
+		Current: current, Verdicts: verdicts,
+		Provider: func(name string) bool { _, ok := a.c.Providers[name]; return ok },
+		Priced:   a.priced,
+		InLadder: a.inLadder,
+	})
+	if err != nil {
+		return dashboards.Result{}, refusal(err)
+	}
+	return a.propose(ctx, p, current)
+}
+
+// Rollback implements dashboards.Actions.
+func (a *actions) Rollback(ctx context.Context, r dashboards.RollbackRequest) (dashboards.Result, error) {
+	current := a.keeper.Policy(r.Project, r.Workload)
+	p, err := activation.Rollback(current, r.Actor, r.Reason)
+	if err != nil {
+		return dashboards.Result{}, refusal(err)
+	}
+	return a.propose(ctx, p, current)
+}
+
+func (a *actions) propose(ctx context.Context, p schemas.Policy, current *schemas.Policy) (dashboards.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	p, err := a.keeper.Propose(ctx, p)
+	if err != nil {
+		return dashboards.Result{}, refusal(err)
+	}
+	return dashboards.Result{Policy: p, Previous: current}, nil
+}
+
+// PostEvaluations implements dashboards.Actions.
+func (a *actions) PostEvaluations(ctx context.Context, project string, evs []schemas.Evaluation) error {
+	msgs := make([]pipeline.Message, len(evs))
+	for i := range evs {
+		if evs[i].RequestTs.IsZero() {
+			evs[i].RequestTs = evs[i].GradedAt
+		}
+		value, err := json.Marshal(&evs[i])
+		if err != nil {
+			return err
+		}
+		msgs[i] = pipeline.Message{Key: []byte(project + "/" + evs[i].Workload), Value: value, ID: evs[i].EvaluationID}
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	if err := a.publish(ctx, schemas.TopicEvaluations, msgs...); err != nil {
+		return &dashboards.Error{Kind: dashboards.Unavailable, Message: "The grades could not be written to the broker: " + err.Error() + ".", Hint: "Send them again: an evaluation_id of your own makes that harmless."}
+	}
+	return nil
+}
+
+func (a *actions) priced(provider, model string) bool {
+	_, _, err := a.book.Cost(provider, model, "", schemas.Usage{InputTokens: 1, OutputTokens: 1}, time.Now())
+	return err == nil
+}
+
+func (a *actions) inLadder(baseline, candidate string) bool {
+	for _, l := range a.ladders {
+		if _, model, _ := strings.Cut(l.Baseline, "/"); baseline != "" && model != baseline && l.Baseline != baseline {
+			continue
+		}
+		for _, c := range l.Candidates {
+			if c == candidate {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// refusal gives an error of the rules the kind the API answers with.
+func refusal(err error) error {
+	kind, hint := dashboards.Unavailable, "gnomon doctor says what is wrong with the broker."
+	switch {
+	case errors.Is(err, activation.ErrUnsupported):
+		kind, hint = dashboards.Unsupported, "gnomon report shows what is known."
+	case errors.Is(err, activation.ErrConflict):
+		kind, hint = dashboards.Conflict, "Look at what holds now (gnomon workloads), and try again."
+	case errors.Is(err, activation.ErrInvalid):
+		kind, hint = dashboards.Invalid, ""
+	case errors.Is(err, activation.ErrNothing):
+		kind, hint = dashboards.Conflict, "The workload observes already."
+	}
+	text := err.Error()
+	return &dashboards.Error{Kind: kind, Message: fmt.Sprintf("%s%s.", strings.ToUpper(text[:1]), strings.TrimSuffix(text[1:], ".")), Hint: hint}
+}

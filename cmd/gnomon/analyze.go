@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/analyzer"
+	"github.com/gnomon-llm/gnomon/internal/pipeline"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// settings are the analyzer's, from the configuration.
+func (n *node) settings() analyzer.Settings {
+	s := analyzer.DefaultSettings()
+	s.Margin, s.Alpha, s.PlannedDays = n.c.Quality.Margin, n.c.Quality.Alpha, n.c.Observe.Days
+	return s
+}
+
+// analyzeLoop looks now and at every interval; looking often costs nothing in
+// error (the evidence is anytime-valid).
+func (n *node) analyzeLoop(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.storeUp:
+	}
+	tick := time.NewTicker(n.c.Observe.Every)
+	defer tick.Stop()
+	for {
+		if _, err := n.analyze(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("the analyzer could not look; it looks again at its next turn", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// analyze looks once and publishes what it found: verdicts for the store,
+// evidence for the proxies.
+func (n *node) analyze(ctx context.Context) ([]schemas.Verdict, error) {
+	now := time.Now().UTC()
+	verdicts, err := analyzer.Analyze(ctx, n.reader.Load(), n.c.Project, n.settings(), now)
+	if err != nil {
+		return nil, err
+	}
+	var found, told []pipeline.Message
+	for i := range verdicts {
+		v := &verdicts[i]
+		key := []byte(v.Project + "/" + v.Workload)
+		value, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, pipeline.Message{Key: key, Value: value})
+		value, err = json.Marshal(evidenceOf(v))
+		if err != nil {
+			return nil, err
+		}
+		told = append(told, pipeline.Message{Key: key, Value: value})
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	if err := n.pub.Publish(ctx, schemas.TopicVerdicts, found...); err != nil {
+		return nil, err
+	}
+	return verdicts, n.pub.Publish(ctx, schemas.TopicEvidence, told...)
+}
+
+// evidenceOf is what proxies are told of a verdict.
+func evidenceOf(v *schemas.Verdict) *schemas.EvidenceRecord {
+	r := &schemas.EvidenceRecord{Version: schemas.SchemaVersion, Project: v.Project, Workload: v.Workload, RequestModel: v.RequestModel, Candidate: v.Candidate, At: v.ComputedAt}
+	switch v.Readiness {
+	case schemas.Ready:
+		r.State = schemas.EvidenceReady
+	case schemas.Worse:
+		r.State = schemas.EvidenceWorse
+	default:
+		r.State = schemas.EvidenceCollecting
+	}
+	if o := v.Savings.OutputRatio; o != nil {
+		r.OutputRatio = o.Point
+	}
+	return r
+}

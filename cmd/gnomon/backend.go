@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/internal/config"
+	"github.com/gnomon-llm/gnomon/internal/embedded"
+	"github.com/gnomon-llm/gnomon/internal/pipeline"
+	"github.com/gnomon-llm/gnomon/internal/store"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// brokers is where Kafka is: the configured cluster, or the embedded broker.
+func brokers(c *config.Config) []string {
+	if len(c.Kafka.Brokers) > 0 {
+		return c.Kafka.Brokers
+	}
+	return []string{c.Kafka.Listen}
+}
+
+func (n *node) pipelineConfig() pipeline.Config {
+	return pipeline.Config{Brokers: brokers(n.c), ClientID: "gnomon", Log: n.log}
+}
+
+// dialects are what a configured row can be spoken to in.
+var dialects = map[string][]string{
+	"openai":    {"openai.chat", "openai.completions", "openai.responses", "openai.embeddings"},
+	"anthropic": {"anthropic.messages"},
+}
+
+// providersOf is the configured rows as a decision sees them.
+func providersOf(c *config.Config) []classifier.Provider {
+	var list []classifier.Provider
+	for _, name := range sortedKeys(c.Providers) {
+		p := c.Providers[name]
+		list = append(list, classifier.Provider{Name: name, Dialects: dialects[p.Dialect], Credential: p.APIKey != ""})
+	}
+	return list
+}
+
+// ladders are the configured ones, or the built-in, dated ones.
+func ladders(c *config.Config) []classifier.Ladder {
+	if len(c.Ladders) == 0 {
+		return classifier.BuiltinLadders()
+	}
+	list := make([]classifier.Ladder, len(c.Ladders))
+	for i, l := range c.Ladders {
+		list[i] = classifier.Ladder{Baseline: l.Baseline, Candidates: l.Candidates}
+	}
+	return list
+}
+
+// bringUpBroker starts the embedded broker where one is needed, makes the
+// topics, and keeps the broker until ctx ends.
+func (n *node) bringUpBroker(ctx context.Context) (err error) {
+	if len(n.c.Kafka.Brokers) == 0 {
+		n.broker, err = embedded.StartBroker(ctx, embedded.BrokerConfig{Dir: filepath.Join(n.c.DataDir, "broker"), Listen: n.c.Kafka.Listen, Log: n.log})
+		if err != nil {
+			return fmt.Errorf("embedded broker: %w", err)
+		}
+	}
+	said := false
+	return retry(ctx, func() error {
+		err := pipeline.EnsureTopics(ctx, n.pipelineConfig())
+		if err == nil {
+			close(n.brokerUp)
+		} else if !said && len(n.c.Kafka.Brokers) > 0 {
+			said = true
+			n.log.Error("the broker named by kafka.brokers does not answer: traffic flows, events wait on disk", "brokers", n.c.Kafka.Brokers, "err", err)
+		}
+		return err
+	})
+}
+
+// bringUpStore starts the embedded engine where one is needed, migrates, and
+// opens the console over it.
+func (n *node) bringUpStore(ctx context.Context) (err error) {
+	embeddedStore := n.c.ClickHouse.DSN == "" && n.c.ClickHouse.ReadDSN == "" && n.roles.ingest
+	if embeddedStore {
+		if n.engine, err = startEngine(ctx, n.c, n.log); err != nil {
+			return err
+		}
+	}
+	said := false
+	err = retry(ctx, func() error {
+		err := n.openStore(ctx)
+		if err != nil && !said {
+			said = true
+			n.log.Error("the store does not answer: events wait in the broker", "err", err)
+		}
+		return err
+	})
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	if n.roles.console {
+		h, err := n.console()
+		if err != nil {
+			return err
+		}
+		n.admin.Store(&h)
+	}
+	close(n.storeUp)
+	if n.onStoreUp != nil {
+		n.onStoreUp()
+	}
+	return nil
+}
+
+func (n *node) openStore(ctx context.Context) error {
+	if n.roles.ingest && n.writer == nil {
+		dsn, err := writeDSN(n.c)
+		if err != nil {
+			return err
+		}
+		w, err := store.Open(ctx, store.Options{DSN: dsn, Log: n.log})
+		if err != nil {
+			return storeAway(n.c, err)
+		}
+		if err := w.Migrate(ctx); err != nil {
+			_ = w.Close()
+			return err
+		}
+		n.writer = w
+	}
+	r, err := store.Open(ctx, store.Options{DSN: readDSN(n.c), Log: n.log})
+	if err != nil {
+		return storeAway(n.c, err)
+	}
+	n.reader.Store(r)
+	return nil
+}
+
+// startEngine starts the embedded engine as c says.
+func startEngine(ctx context.Context, c *config.Config, log *slog.Logger) (*embedded.Engine, error) {
+	library, err := embedded.FindLibrary(c.Engine.Library)
+	if err != nil {
+		return nil, err
+	}
+	password, err := embedded.WriterPassword(engineDir(c), c.ClickHouse.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	return embedded.StartEngine(ctx, embedded.EngineConfig{
+		Library: library, Dir: engineDir(c), Listen: c.ClickHouse.Listen, WriterPassword: password,
+		MemoryBytes: int64(c.Engine.MemoryMB) << 20, Log: log,
+	})
+}
+
+// retry calls f until it succeeds or ctx ends, a little slower each time.
+func retry(ctx context.Context, f func() error) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		if f() == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// ingest moves topics into the store once both are there.
+func (n *node) ingest(ctx context.Context) error {
+	for _, up := range []chan struct{}{n.brokerUp, n.storeUp} {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-up:
+		}
+	}
+	if err := pipeline.Ingest(ctx, n.pipelineConfig(), n.writer); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("ingest: %w", err)
+	}
+	return nil
+}
+
+func (n *node) followEvidence(ctx context.Context) error {
+	return pipeline.FollowLog(ctx, n.pipelineConfig(), schemas.TopicEvidence, func(m pipeline.Message) { n.snapshots.addEvidence(m.Value) }, func(int64) {})
+}
+
+// Ready says what this process's roles still wait for.
+func (n *node) Ready(context.Context) error {
+	if n.roles.proxy {
+		current, alarm := n.keeper.Current()
+		switch {
+		case current:
+		case isClosed(n.brokerUp):
+			return fmt.Errorf("policies are being read%s", because(alarm))
+		case time.Since(n.started) < 3*time.Second:
+			return fmt.Errorf("waiting for the broker, before the policy snapshot is trusted")
+		}
+	}
+	if (n.roles.ingest || n.roles.analyze || n.roles.rehearse) && !isClosed(n.brokerUp) {
+		return fmt.Errorf("the broker at %v does not answer", brokers(n.c))
+	}
+	if n.roles.store() && !isClosed(n.storeUp) {
+		return fmt.Errorf("the store does not answer")
+	}
+	return nil
+}
+
+func because(alarm string) string {
+	if alarm == "" {
+		return ""
+	}
+	return ": " + alarm
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

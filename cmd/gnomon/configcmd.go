@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) configCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Show or check the configuration"}
+	var redact bool
+	print := &cobra.Command{
+		Use:   "print",
+		Short: "Print the configuration as it is after file, environment and flags; secrets are never shown",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(c.Redacted().Map())
+			}
+			out, err := c.Redacted().YAML()
+			if err != nil {
+				return err
+			}
+			_, err = a.stdout.Write(out)
+			return err
+		},
+	}
+	print.Flags().BoolVar(&redact, "redacted", true, "secrets are shown as set or not; there is no way to print them")
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Say whether the configuration can be used, and where it is wrong",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"ok": true, "providers": len(c.Providers)})
+			}
+			fmt.Fprintf(a.stdout, "The configuration is in order: project %s, %d providers, data in %s.\n", c.Project, len(c.Providers), c.DataDir)
+			return nil
+		},
+	}
+	cmd.AddCommand(print, check)
+	return cmd
+}
+
+// printJSON writes v for machines.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

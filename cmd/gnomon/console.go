@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/gnomon-llm/gnomon/dashboards"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// console is the whole admin plane, once the store answers.
+func (n *node) console() (http.Handler, error) {
+	reader := n.reader.Load()
+	return dashboards.New(dashboards.Config{
+		Project: n.c.Project, Data: reader, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
+		Log: n.log, Metrics: n.metrics(), Version: version,
+		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: reader.Verdicts},
+		Explain: (&dashboards.Explainer{Prices: n.book, Threshold: n.threshold}).Explain,
+		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
+	})
+}
+
+// threshold is what an event was decided by: its policy version's, or the
+// draft's.
+func (n *node) threshold(ev *schemas.RequestEvent) *float64 {
+	t := n.c.Proxy.DraftThreshold
+	if ev.PolicyVersion > 0 {
+		history := n.keeper.History(ev.Project, ev.Workload)
+		if int(ev.PolicyVersion) > len(history) {
+			return nil
+		}
+		t = history[ev.PolicyVersion-1].Threshold
+	}
+	return &t
+}
+
+// Parts implements dashboards.Health.
+func (n *node) Parts(context.Context) []dashboards.Part {
+	var parts []dashboards.Part
+	add := func(name string, state dashboards.PartState, detail string, figures ...dashboards.Figure) {
+		parts = append(parts, dashboards.Part{Name: name, State: state, Detail: detail, Figures: figures})
+	}
+	if n.spool == nil {
+		add("proxy", dashboards.PartOff, "not run by this process")
+	} else {
+		st := n.spool.Stats()
+		state, detail := dashboards.PartOK, "records requests on disk before their answers end"
+		if st.Broken || st.Stalled {
+			state, detail = dashboards.PartDegraded, "the disk does not take records: traffic flows, events are dropped and counted"
+		}
+		add("spool", state, detail, figure("waiting for the store", st.Unacked, "events"), figure("dropped", st.Dropped, "events"),
+			dashboards.Figure{Name: "on disk", Value: fmt.Sprintf("%.1f of %d MB", float64(st.Bytes)/1e6, st.MaxBytes/1e6)})
+	}
+	switch _, alarm := n.keeper.Current(); {
+	case alarm != "":
+		add("policies", dashboards.PartDegraded, alarm)
+	default:
+		add("policies", dashboards.PartOK, "equal the topic's end", figure("in force", len(n.keeper.Latest()), "workloads"))
+	}
+	where := "embedded at " + n.c.Kafka.Listen
+	if len(n.c.Kafka.Brokers) > 0 {
+		where = fmt.Sprint("cluster at ", n.c.Kafka.Brokers)
+	}
+	if isClosed(n.brokerUp) {
+		add("broker", dashboards.PartOK, where)
+	} else {
+		add("broker", dashboards.PartDown, where+" does not answer: events wait in the spool")
+	}
+	if n.engine != nil {
+		add("engine", dashboards.PartOK, "ClickHouse "+n.engine.Version()+" in a child process at "+n.engine.Addr(), figure("restarts", n.engine.Restarts(), ""))
+	}
+	return parts
+}
+
+func figure[T int | uint64](name string, v T, unit string) dashboards.Figure {
+	s := fmt.Sprint(v)
+	if unit != "" {
+		s += " " + unit
+	}
+	return dashboards.Figure{Name: name, Value: s}
+}

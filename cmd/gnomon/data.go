@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gnomon-llm/gnomon/internal/config"
+	"github.com/gnomon-llm/gnomon/internal/embedded"
+	"github.com/gnomon-llm/gnomon/internal/store"
+)
+
+// readDSN is the store as every role but ingest sees it: read-only.
+func readDSN(c *config.Config) string {
+	switch {
+	case c.ClickHouse.ReadDSN != "":
+		return c.ClickHouse.ReadDSN
+	case c.ClickHouse.DSN != "":
+		return c.ClickHouse.DSN
+	}
+	return "http://" + dialable(c.ClickHouse.Listen) + "/gnomon"
+}
+
+// writeDSN is the store as ingest and migrate see it.
+func writeDSN(c *config.Config) (string, error) {
+	if c.ClickHouse.DSN != "" {
+		return c.ClickHouse.DSN, nil
+	}
+	password, err := embedded.WriterPassword(engineDir(c), c.ClickHouse.PasswordFile)
+	if err != nil {
+		return "", err
+	}
+	return "http://gnomon:" + password + "@" + dialable(c.ClickHouse.Listen) + "/gnomon", nil
+}
+
+func (a *app) sqlCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "sql [QUERY]",
+		Short: "Ask the store; without a query, standard input is read",
+		Example: `  gnomon sql "SELECT workload, count(), sum(cost) FROM gnomon.requests FINAL GROUP BY workload"
+  gnomon sql --json < query.sql`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			query := strings.Join(args, "")
+			if query == "" || query == "-" {
+				raw, err := io.ReadAll(os.Stdin)
+				if err != nil {
+					return err
+				}
+				query = string(raw)
+			}
+			if strings.TrimSpace(query) == "" {
+				return fmt.Errorf("%w: no query", errUsage)
+			}
+			s, err := store.Open(cmd.Context(), store.Options{DSN: readDSN(c), Log: logger(a.stderr, c.Log)})
+			if err != nil {
+				return storeAway(c, err)
+			}
+			defer s.Close()
+			r, err := s.Query(cmd.Context(), strings.TrimRight(strings.TrimSpace(query), ";"))
+			if err != nil {
+				return err
+			}
+			return a.printRows(r)
+		},
+	}
+}
+
+// storeAway says where the store was looked for.
+func storeAway(c *config.Config, err error) error {
+	if c.ClickHouse.DSN != "" {
+		return fmt.Errorf("the store named by clickhouse.dsn does not answer: %w", err)
+	}
+	return fmt.Errorf("the store at %s does not answer: %w\n  it runs inside gnomon serve (or gnomon demo, or gnomon engine); start one, or set clickhouse.listen or clickhouse.dsn", c.ClickHouse.Listen, err)
+}
+
+// printRows writes a result as an aligned table, or as a JSON array of objects.
+func (a *app) printRows(r *store.Rows) error {
+	if a.json {
+		objects := make([]map[string]any, len(r.Rows))
+		for i, row := range r.Rows {
+			objects[i] = make(map[string]any, len(row))
+			for j, v := range row {
+				objects[i][r.Columns[j]] = v
+			}
+		}
+		return json.NewEncoder(a.stdout).Encode(objects)
+	}
+	w := tabwriter.NewWriter(a.stdout, 2, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(r.Columns, "\t"))
+	for _, row := range r.Rows {
+		for j, v := range row {
+			if j > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, cell(v))
+		}
+		fmt.Fprintln(w)
+	}
+	return w.Flush()
+}
+
+func cell(v any) string {
+	if v == nil {
+		return "NULL"
+	}
+	return strings.NewReplacer("\t", `\t`, "\n", `\n`).Replace(fmt.Sprint(v))
+}
+
+func (a *app) migrateCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the store's tables to this version (gnomon serve does so by itself)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			dsn, err := writeDSN(c)
+			if err != nil {
+				return err
+			}
+			s, err := store.Open(cmd.Context(), store.Options{DSN: dsn, Log: logger(a.stderr, c.Log)})
+			if err != nil {
+				return storeAway(c, err)
+			}
+			defer s.Close()
+			if err := s.Migrate(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.stdout, "The store's tables are at this version.")
+			return nil
+		},
+	}
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gnomon-llm/gnomon/internal/spool"
+	"github.com/gnomon-llm/gnomon/proxy"
+)
+
+// openProxy opens the spool and makes the data plane over it.
+func (n *node) openProxy() (err error) {
+	host, _ := os.Hostname()
+	n.spool, err = spool.Open(spool.Config{Dir: filepath.Join(n.c.DataDir, "spool"), MaxBytes: int64(n.c.Spool.MaxMB) << 20, Proxy: host + ":" + n.c.DataDir, Log: n.log})
+	if err != nil {
+		return err
+	}
+	n.payloads = newPayloadQueue(n)
+	n.registerGauges()
+	cfg := proxy.Config{
+		Project: n.c.Project, MaxInFlight: n.c.Proxy.MaxInFlight, CaptureBytes: n.c.Proxy.CaptureBytes, ConnectTimeout: n.c.Proxy.ConnectTimeout,
+		HeaderTimeout: n.c.Proxy.HeaderTimeout, IdleTimeout: n.c.Proxy.IdleTimeout, DrainTimeout: n.c.Proxy.DrainTimeout, KeepPayload: n.c.RehearsalPermitted,
+	}
+	for _, name := range sortedKeys(n.c.Providers) {
+		p := n.c.Providers[name]
+		cfg.Providers = append(cfg.Providers, proxy.Provider{Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, Simulated: n.opts.simulated})
+	}
+	n.proxy, err = proxy.New(cfg, n.spool, n.snapshots.get, n.book, n.payloads.offer, n.log, n.registry)
+	if err != nil {
+		return fmt.Errorf("data plane: %w", err)
+	}
+	return nil
+}
+
+// registerGauges publishes what an operator alerts on.
+func (n *node) registerGauges() {
+	gauge := func(name, help string, f func() float64) {
+		n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	gauge("gnomon_spool_bytes", "Bytes of events on disk that the store has not confirmed, or whose segment is not full.", func() float64 { return float64(n.spool.Stats().Bytes) })
+	gauge("gnomon_spool_unacked_events", "Events that the store has not confirmed.", func() float64 { return float64(n.spool.Stats().Unacked) })
+	n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gnomon_events_dropped_total", Help: "Events dropped because the spool's bound or its disk was reached.",
+		ConstLabels: prometheus.Labels{"reason": "spool"}}, func() float64 { return float64(n.spool.Stats().Dropped) }))
+	gauge("gnomon_policy_alarm", "1 while the policy snapshot stands against the policy topic.", func() float64 {
+		if _, alarm := n.keeper.Current(); alarm != "" {
+			return 1
+		}
+		return 0
+	})
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gnomon-llm/gnomon/internal/config"
+	"github.com/gnomon-llm/gnomon/internal/embedded"
+	"github.com/gnomon-llm/gnomon/internal/store"
+	"github.com/gnomon-llm/gnomon/savings"
+)
+
+// finding is the result of one check.
+type finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Mend   string `json:"mend,omitempty"`
+}
+
+func (a *app) doctorCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Look at every part, say what is wrong and what to do",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings := a.diagnose(cmd.Context())
+			ok := true
+			for _, f := range findings {
+				ok = ok && f.OK
+			}
+			if a.json {
+				if err := a.printJSON(map[string]any{"ok": ok, "findings": findings}); err != nil {
+					return err
+				}
+			} else {
+				printFindings(a, findings)
+			}
+			if !ok {
+				return errSilent
+			}
+			return nil
+		},
+	}
+}
+
+func printFindings(a *app, findings []finding) {
+	for _, f := range findings {
+		mark := "●"
+		if !f.OK {
+			mark = "✕"
+		}
+		fmt.Fprintf(a.stdout, "%s %-14s %s\n", mark, f.Check, f.Detail)
+		if !f.OK && f.Mend != "" {
+			fmt.Fprintf(a.stdout, "%17s%s\n", "→ ", f.Mend)
+		}
+	}
+}
+
+// diagnose looks at everything that can be looked at from here.
+func (a *app) diagnose(ctx context.Context) []finding {
+	c, err := a.config()
+	if err != nil {
+		return []finding{{Check: "configuration", Detail: err.Error(), Mend: "mend the key it names; gnomon config print shows what holds"}}
+	}
+	all := []finding{{Check: "configuration", OK: true, Detail: fmt.Sprintf("project %s, %d providers, %d workloads with a data policy", c.Project, len(c.Providers), len(c.Workloads))}}
+	all = append(all, checked("data folder", c.DataDir, checkDataDir(c.DataDir), ""))
+	all = append(all, diagnosePrices(), diagnoseEngine(c), diagnoseBroker(ctx, c), diagnoseStore(ctx, c))
+	return append(all, diagnoseProcess(ctx, c)...)
+}
+
+func checked(check, good string, err error, mend string) finding {
+	if err != nil {
+		return finding{Check: check, Detail: err.Error(), Mend: mend}
+	}
+	return finding{Check: check, OK: true, Detail: good}
+}
+
+func diagnosePrices() finding {
+	book, err := savings.BuiltinBook()
+	if err != nil {
+		return checked("prices", "", err, "")
+	}
+	n := len(book.Check(time.Now()))
+	return finding{Check: "prices", OK: true, Detail: fmt.Sprintf("book of %s, %d notes (gnomon prices check)", book.Date().Format(time.DateOnly), n)}
+}
+
+func diagnoseEngine(c *config.Config) finding {
+	if c.ClickHouse.DSN != "" {
+		return finding{Check: "engine", OK: true, Detail: "not needed: clickhouse.dsn is set"}
+	}
+	path, err := embedded.FindLibrary(c.Engine.Library)
+	return checked("engine", path, err, "make engine, or gnomon engine fetch")
+}
+
+func diagnoseBroker(ctx context.Context, c *config.Config) finding {
+	var d net.Dialer
+	for _, addr := range brokers(c) {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		conn, err := d.DialContext(ctx, "tcp", addr)
+		cancel()
+		if err != nil {
+			return finding{Check: "broker", Detail: err.Error(), Mend: "start gnomon serve (it brings the embedded broker), or look at kafka.brokers; events wait in the spool meanwhile"}
+		}
+		_ = conn.Close()
+	}
+	return finding{Check: "broker", OK: true, Detail: fmt.Sprint(brokers(c), " answers")}
+}
+
+func diagnoseStore(ctx context.Context, c *config.Config) finding {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	mend := "start gnomon serve (it brings the embedded engine), or look at clickhouse.dsn; events wait in the broker meanwhile"
+	s, err := store.Open(ctx, store.Options{DSN: readDSN(c)})
+	if err != nil {
+		return checked("store", "", err, mend)
+	}
+	defer s.Close()
+	r, err := s.Query(ctx, "SELECT version(), (SELECT count() FROM gnomon.requests)")
+	if err != nil {
+		return checked("store", "", err, mend)
+	}
+	return finding{Check: "store", OK: true, Detail: fmt.Sprintf("ClickHouse %v, %v rows", r.Rows[0][0], r.Rows[0][1])}
+}
+
+// diagnoseProcess asks the running gnomon: ready, and is everything accounted for?
+func diagnoseProcess(ctx context.Context, c *config.Config) []finding {
+	cl := newClient(c)
+	resp, err := http.Get(cl.base + "/readyz")
+	if err != nil {
+		return []finding{{Check: "gnomon", Detail: "nothing answers at " + cl.base, Mend: "gnomon serve"}}
+	}
+	defer resp.Body.Close()
+	ready := finding{Check: "gnomon", OK: resp.StatusCode == http.StatusOK, Detail: "ready at " + cl.base}
+	if !ready.OK {
+		ready.Detail, ready.Mend = "not ready at "+cl.base, "its log says what it waits for"
+	}
+	var raw json.RawMessage
+	if err := cl.get(ctx, "/health", &raw); err != nil {
+		return []finding{ready, {Check: "completeness", Detail: err.Error()}}
+	}
+	var h struct {
+		Total struct {
+			State                                        string
+			Accepted, Stored, Declared, Dropped, Waiting uint64
+		}
+		Parts []struct{ Name, State, Detail string }
+	}
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return []finding{ready, {Check: "completeness", Detail: err.Error()}}
+	}
+	t := h.Total
+	found := []finding{ready, {
+		Check: "completeness", OK: t.Declared == 0 && t.Dropped == 0,
+		Detail: fmt.Sprintf("%d accepted, %d stored, %d on their way, %d declared lost (%s)", t.Accepted, t.Stored, t.Waiting, t.Declared, t.State),
+		Mend:   "SELECT * FROM gnomon.completeness says which proxy life and why",
+	}}
+	for _, p := range h.Parts {
+		found = append(found, finding{Check: p.Name, OK: p.State != "down" && p.State != "degraded", Detail: p.Detail})
+	}
+	return found
+}

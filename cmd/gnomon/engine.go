@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/gnomon-llm/gnomon/internal/config"
+	"github.com/gnomon-llm/gnomon/internal/embedded"
+)
+
+func (a *app) engineCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "engine",
+		Short: "Serve the embedded ClickHouse engine alone, or bring it (gnomon engine fetch)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			log := logger(a.stderr, c.Log)
+			e, err := startEngine(cmd.Context(), c, log)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stderr, "The engine serves ClickHouse's HTTP interface on http://%s (read-only without a password). Stop with Ctrl-C.\n", e.Addr())
+			<-cmd.Context().Done()
+			return e.Close()
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "fetch",
+		Short: "Bring the engine's library into the cache folder; nothing to do when it is there",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			if c.ClickHouse.DSN != "" {
+				fmt.Fprintln(a.stdout, "clickhouse.dsn is set: no engine is needed.")
+				return nil
+			}
+			path, err := fetchEngine(cmd.Context(), c.Engine.Library, a.stderr)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"library": path})
+			}
+			fmt.Fprintln(a.stdout, "engine:", path)
+			return nil
+		},
+	})
+	return cmd
+}
+
+// fetchEngine finds the library, or brings it with a progress bar.
+func fetchEngine(ctx context.Context, configured string, w io.Writer) (string, error) {
+	if path, err := embedded.FindLibrary(configured); err == nil || configured != "" {
+		return path, err
+	}
+	bar := newBar(w, -1, "bringing ClickHouse's engine")
+	defer func() { _ = bar.Close() }()
+	return embedded.FetchLibrary(ctx, func(done, total int64) {
+		if total > 0 && bar.GetMax64() != total {
+			bar.ChangeMax64(total)
+		}
+		_ = bar.Set64(done)
+	})
+}
+
+// newBar returns a progress bar that is silent where nobody looks: when w is no
+// terminal.
+func newBar(w io.Writer, total int64, what string) *progressbar.ProgressBar {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return progressbar.DefaultSilent(total, what)
+	}
+	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("  "+what),
+		progressbar.OptionSetWidth(30), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetRenderBlankState(true))
+}
+
+// engineDir is the engine's part of the data folder.
+func engineDir(c *config.Config) string { return filepath.Join(c.DataDir, "engine") }

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gnomon-llm/gnomon/activation"
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/internal/config"
+	"github.com/gnomon-llm/gnomon/internal/embedded"
+	"github.com/gnomon-llm/gnomon/internal/pipeline"
+	"github.com/gnomon-llm/gnomon/internal/spool"
+	"github.com/gnomon-llm/gnomon/internal/store"
+	"github.com/gnomon-llm/gnomon/proxy"
+	"github.com/gnomon-llm/gnomon/savings"
+)
+
+// nodeOptions are what the demo does differently from serve.
+type nodeOptions struct {
+	simulated bool
+	book      *savings.Book // nil: the built-in one
+}
+
+// node is one gnomon process: what newNode opened, and the parts that run.
+//
+// It starts upstream last and stops upstream first: proxy, then what ships its
+// events, then ingest, then the engines. The data plane waits for none of the
+// others: it serves from the policy snapshot while they come up.
+type node struct {
+	c     *config.Config
+	roles roles
+	log   *slog.Logger
+	opts  nodeOptions
+
+	proxyLn, adminLn net.Listener
+	spool            *spool.Spool
+	book             *savings.Book
+	ladders          []classifier.Ladder
+	snapshots        *snapshots
+	keeper           *activation.Keeper
+	pub              *pipeline.Publisher
+	proxy            *proxy.Proxy
+	registry         *prometheus.Registry
+	payloads         *payloadQueue
+	admin            atomic.Pointer[http.Handler] // probes alone until the store answers
+
+	broker *embedded.Broker
+	engine *embedded.Engine
+	reader atomic.Pointer[store.Store] // read-only; nil until the store answers
+	writer *store.Store
+
+	started   time.Time
+	brokerUp  chan struct{} // closed when the broker's topics are there
+	storeUp   chan struct{} // closed when the store is migrated and answers
+	onStoreUp func()
+}
+
+// newNode opens what has to be there: folders, ports, spool and snapshots. What
+// can only be waited for (broker, store) is brought up by run.
+func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *node, err error) {
+	n := &node{c: c, roles: r, log: log, opts: opts, registry: prometheus.NewRegistry(), started: time.Now(),
+		brokerUp: make(chan struct{}), storeUp: make(chan struct{})}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			n.closeListeners()
+			if n.spool != nil {
+				err = errors.Join(err, n.spool.Close())
+			}
+		}
+	}()
+	if err := checkDataDir(c.DataDir); err != nil {
+		return nil, err
+	}
+	if r.proxy {
+		if n.proxyLn, err = listen("proxy.addr", c.Proxy.Addr); err != nil {
+			return nil, err
+		}
+	}
+	if n.adminLn, err = listen("admin.addr", c.Admin.Addr); err != nil {
+		return nil, err
+	}
+	if err := n.openKnowledge(); err != nil {
+		return nil, err
+	}
+	if n.pub, err = pipeline.NewPublisher(n.pipelineConfig()); err != nil {
+		return nil, err
+	}
+	if r.proxy {
+		if err := n.openProxy(); err != nil {
+			return nil, err
+		}
+	}
+	probes := http.Handler(n.probes())
+	n.admin.Store(&probes)
+	return n, nil
+}
+
+// openKnowledge makes the first Snapshot from prices, ladders and what is kept
+// on disk, and the Keeper that replaces it.
+func (n *node) openKnowledge() (err error) {
+	if n.book = n.opts.book; n.book == nil {
+		if n.book, err = savings.BuiltinBook(); err != nil {
+			return err
+		}
+	}
+	n.ladders = ladders(n.c)
+	dir := filepath.Join(n.c.DataDir, "proxy")
+	n.snapshots = newSnapshots(classifier.Parts{
+		Project: n.c.Project, Ladders: n.ladders, Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
+		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold,
+	}, filepath.Join(dir, "evidence.json"), n.log)
+	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), policyTopic{n.pipelineConfig()}, n.snapshots.setPolicies, n.log)
+	return err
+}
+
+// errPartEnded ends the front when a part behind it has failed.
+var errPartEnded = errors.New("a part has ended")
+
+// run serves until ctx ends or a part fails for good.
+func (n *node) run(ctx context.Context) error {
+	// Stages end one after the other: each context outlives the one before it.
+	shipCtx, stopShip := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopShip()
+	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStore()
+
+	front, frontCtx := errgroup.WithContext(ctx) // data plane and admin plane
+	back, backCtx := errgroup.WithContext(shipCtx)
+	deep, deepCtx := errgroup.WithContext(storeCtx)
+	// A part that fails for good ends the whole process: front notices. What it
+	// failed of is told once, by its own group.
+	front.Go(func() error {
+		select {
+		case <-frontCtx.Done():
+			return nil
+		case <-backCtx.Done():
+		case <-deepCtx.Done():
+		}
+		return errPartEnded
+	})
+	deep.Go(func() error { return n.bringUpBroker(deepCtx) })
+	if n.roles.store() {
+		deep.Go(func() error { return n.bringUpStore(deepCtx) })
+	}
+	if n.roles.ingest {
+		deep.Go(func() error { return n.ingest(deepCtx) })
+	}
+	n.startBack(back, backCtx)
+	if n.roles.proxy {
+		front.Go(func() error { return n.proxy.Serve(frontCtx, n.proxyLn) })
+	}
+	front.Go(func() error { return n.serveAdmin(frontCtx) })
+	n.log.Info("gnomon serves", "roles", n.roles.String(), "proxy", addrOf(n.proxyLn), "admin", n.adminLn.Addr().String(), "project", n.c.Project)
+
+	err := front.Wait()
+	if errors.Is(err, errPartEnded) {
+		err = nil
+	}
+	stopShip()
+	err = errors.Join(err, back.Wait())
+	stopStore()
+	err = errors.Join(err, deep.Wait())
+	return errors.Join(err, n.close())
+}
+
+// startBack starts what hangs between proxy and store.
+func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
+	whenBroker := func(what string, f func(context.Context) error) {
+		back.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-n.brokerUp:
+			}
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			return nil
+		})
+	}
+	whenBroker("policies", n.keeper.Run)
+	whenBroker("evidence", n.followEvidence)
+	if n.roles.proxy {
+		whenBroker("ship", func(ctx context.Context) error { return pipeline.Ship(ctx, n.pipelineConfig(), n.spool) })
+		whenBroker("payloads", n.payloads.run)
+	}
+	if n.roles.rehearse {
+		whenBroker("rehearse", n.rehearse)
+	}
+	if n.roles.analyze {
+		whenBroker("analyze", n.analyzeLoop)
+	}
+}
+
+// close releases what run opened, engines last.
+func (n *node) close() error {
+	var errs []error
+	errs = append(errs, n.pub.Close())
+	if n.writer != nil {
+		errs = append(errs, n.writer.Close())
+	}
+	if s := n.reader.Load(); s != nil {
+		errs = append(errs, s.Close())
+	}
+	if n.engine != nil {
+		errs = append(errs, n.engine.Close())
+	}
+	if n.broker != nil {
+		errs = append(errs, n.broker.Close())
+	}
+	if n.spool != nil {
+		errs = append(errs, n.spool.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (n *node) closeListeners() {
+	for _, ln := range []net.Listener{n.proxyLn, n.adminLn} {
+		if ln != nil {
+			_ = ln.Close()
+		}
+	}
+}
+
+func addrOf(ln net.Listener) string {
+	if ln == nil {
+		return "off"
+	}
+	return ln.Addr().String()
+}
+
+// serveAdmin answers on the admin plane; what it answers grows when the store is up.
+func (n *node) serveAdmin(ctx context.Context) error {
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*n.admin.Load()).ServeHTTP(w, r)
+	})}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(n.adminLn) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("admin plane: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = srv.Shutdown(stop)
+	<-done
+	return nil
+}
+
+// probes is the admin plane before the store answers, and all of it where this
+// process has no store.
+func (n *node) probes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := n.Ready(r.Context()); err != nil {
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.Handle("GET /metrics", n.metrics())
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, `{"error":{"code":"no_console","message":"This gnomon has no console now.","hint":"Its store is not up yet, or it runs without the console role: ask the one that has it."}}`)
+	})
+	return mux
+}
+
+func (n *node) metrics() http.Handler {
+	return promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
+}

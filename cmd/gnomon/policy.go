@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/user"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gnomon-llm/gnomon/activation"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// policyResult is what the API answers to activate and rollback.
+type policyResult struct {
+	Policy   schemas.Policy    `json:"policy"`
+	Warnings []schemas.Warning `json:"warnings"`
+	Undo     string            `json:"undo"`
+}
+
+func (a *app) activateCmd() *cobra.Command {
+	var candidate, share, reason, requestModel, actor string
+	var override bool
+	var threshold float64
+	cmd := &cobra.Command{
+		Use:   "activate WORKLOAD --candidate provider/model --share 25% --reason \"…\"",
+		Short: "Route a share of a workload to a candidate",
+		Long: `Route a share of a workload to a candidate. Sessions keep their side; 5 % stay on the
+model asked for, as control. What the verdict does not support is refused, saying why,
+unless --override. Returns once broker and snapshot have it; proxies obey within a second.`,
+		Args: exactWorkload,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			bp, err := activation.ParseShare(share)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
+			body := map[string]any{
+				"candidate": candidate, "share": float64(bp) / float64(activation.Everything), "reason": reason,
+				"override": override, "request_model": requestModel, "actor": orActor(actor),
+			}
+			if cmd.Flags().Changed("threshold") {
+				body["threshold"] = threshold
+			}
+			return a.changePolicy(cmd, c, c.workloadPath(args[0], "activate"), body)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&candidate, "candidate", "", "the cheaper model, as provider/model")
+	f.StringVar(&share, "share", "", "of the sessions that are not control, like 25%")
+	f.StringVar(&reason, "reason", "", "why; kept for ever")
+	f.StringVar(&requestModel, "request-model", "", "only requests for this model (default: the verdict's)")
+	f.StringVar(&actor, "actor", "", "who (default: you)")
+	f.BoolVar(&override, "override", false, "activate what the verdict does not support; recorded and shown from then on")
+	f.Float64Var(&threshold, "threshold", 0, "route requests with a score up to this (default: the verdict's)")
+	for _, required := range []string{"candidate", "share", "reason"} {
+		_ = cmd.MarkFlagRequired(required)
+	}
+	return cmd
+}
+
+func (a *app) rollbackCmd() *cobra.Command {
+	var reason, actor string
+	cmd := &cobra.Command{
+		Use:   "rollback WORKLOAD --reason \"…\"",
+		Short: "Send a workload back to the models asked for, at once",
+		Args:  exactWorkload,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			return a.changePolicy(cmd, c, c.workloadPath(args[0], "rollback"), map[string]any{"reason": reason, "actor": orActor(actor)})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; kept for ever")
+	cmd.Flags().StringVar(&actor, "actor", "", "who (default: you)")
+	_ = cmd.MarkFlagRequired("reason")
+	return cmd
+}
+
+func exactWorkload(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%w: name one workload; gnomon workloads lists them", errUsage)
+	}
+	return nil
+}
+
+func (a *app) changePolicy(cmd *cobra.Command, c *client, path string, body any) error {
+	var raw json.RawMessage
+	if err := c.post(cmd.Context(), path, body, &raw); err != nil {
+		return err
+	}
+	if a.json {
+		_, err := a.stdout.Write(raw)
+		return err
+	}
+	var r policyResult
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, policySentence(&r.Policy))
+	for _, w := range r.Warnings {
+		fmt.Fprintln(a.stdout, "  note:", w.Text)
+	}
+	if r.Undo != "" {
+		fmt.Fprintln(a.stdout, "  undo:", r.Undo)
+	}
+	return nil
+}
+
+// policySentence says what a policy does to how much traffic.
+func policySentence(p *schemas.Policy) string {
+	if p.Mode == schemas.ModeObserve {
+		return fmt.Sprintf("%s observes again: every request goes to the model it asks for (version %d).", p.Key(), p.Version)
+	}
+	treated := float64(activation.Everything-p.Control) * float64(p.Share) / float64(activation.Everything)
+	s := fmt.Sprintf("%s is %s: of its sessions %.4g %% go to %s where a request's score is at most %.2f; %.4g %% stay as control (version %d).",
+		p.Key(), p.Mode, treated/100, p.Candidate, p.Threshold, float64(p.Control)/100, p.Version)
+	if p.Override {
+		s += "\n  OVERRIDE: " + p.OverrideReason
+	}
+	return s
+}
+
+func orActor(actor string) string {
+	if actor != "" {
+		return actor
+	}
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	if u := os.Getenv("USER"); u != "" {
+		return u
+	}
+	return "cli"
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gnomon-llm/gnomon/internal/config"
+)
+
+// roles are the parts a process runs.
+type roles struct{ proxy, ingest, rehearse, analyze, console bool }
+
+var roleNames = []string{"proxy", "ingest", "rehearse", "analyze", "console"}
+
+func parseRoles(s string) (roles, error) {
+	if s == "" {
+		return roles{true, true, true, true, true}, nil
+	}
+	var r roles
+	set := map[string]*bool{"proxy": &r.proxy, "ingest": &r.ingest, "rehearse": &r.rehearse, "analyze": &r.analyze, "console": &r.console}
+	for name := range strings.SplitSeq(s, ",") {
+		role, ok := set[strings.TrimSpace(name)]
+		if !ok {
+			return r, fmt.Errorf("%w: --roles %s: %q is none of %s", errUsage, s, name, strings.Join(roleNames, ", "))
+		}
+		*role = true
+	}
+	return r, nil
+}
+
+// store reports whether any role reads or writes the store.
+func (r roles) store() bool { return r.ingest || r.analyze || r.console }
+
+func (r roles) String() string {
+	var names []string
+	for i, on := range []bool{r.proxy, r.ingest, r.rehearse, r.analyze, r.console} {
+		if on {
+			names = append(names, roleNames[i])
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// check says what a role cannot do without.
+func (r roles) check(c *config.Config) error {
+	if !r.ingest && len(c.Kafka.Brokers) == 0 {
+		return fmt.Errorf("roles %s need a broker: set kafka.brokers (the embedded one runs where the ingest role does, by default at %s)", r, c.Kafka.Listen)
+	}
+	return nil
+}
+
+func (a *app) serveCmd() *cobra.Command {
+	var roleList string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run gnomon: data plane, pipeline, analyzer, console",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := parseRoles(roleList)
+			if err != nil {
+				return err
+			}
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			if err := r.check(c); err != nil {
+				return err
+			}
+			n, err := newNode(c, r, logger(a.stderr, c.Log), nodeOptions{})
+			if err != nil {
+				return err
+			}
+			return n.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&roleList, "roles", "", "parts to run, of "+strings.Join(roleNames, ",")+" (default: all)")
+	return cmd
+}
+
+// listen opens a port, or says whose it is and which key moves it.
+func listen(key, addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: port %s is taken, perhaps by another gnomon\n  stop that, or set %s to another address", key, addr, key)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%s: no permission to listen on %s\n  ports below 1024 need it; set %s to another address", key, addr, key)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return ln, nil
+}
+
+// checkDataDir makes the data folder and proves that it takes a file.
+func checkDataDir(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".write-check-*"); err == nil {
+			_, err = f.Write(make([]byte, 4096))
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("data_dir: %s cannot be written to: %w\n  make room or set data_dir (GNOMON_DATA_DIR) to a folder of yours", dir, err)
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// snapshots keeps the one atomic pointer the data plane reads, and makes a new
+// Snapshot whenever a policy or a piece of evidence arrives.
+type snapshots struct {
+	current atomic.Pointer[classifier.Snapshot]
+
+	mu       sync.Mutex
+	parts    classifier.Parts
+	evidence map[string]schemas.EvidenceRecord
+	path     string // where evidence outlives the process; empty: nowhere
+	log      *slog.Logger
+}
+
+// newSnapshots starts from what is known without a broker: the fixed parts and
+// the evidence on disk.
+func newSnapshots(parts classifier.Parts, path string, log *slog.Logger) *snapshots {
+	s := &snapshots{parts: parts, evidence: map[string]schemas.EvidenceRecord{}, path: path, log: log}
+	raw, err := os.ReadFile(path)
+	var records []schemas.EvidenceRecord
+	switch {
+	case path == "" || errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		log.Error("evidence snapshot cannot be read: nothing is acted on until the evidence topic has been read", "err", err)
+	case json.Unmarshal(raw, &records) != nil:
+		log.Error("evidence snapshot is damaged: nothing is acted on until the evidence topic has been read", "path", path)
+	}
+	for _, r := range records {
+		s.evidence[evidenceKey(&r)] = r
+	}
+	s.rebuild()
+	return s
+}
+
+// get is the data plane's read: one atomic load.
+func (s *snapshots) get() *classifier.Snapshot { return s.current.Load() }
+
+// setPolicies is the Keeper's onChange: only policies of this project matter here.
+func (s *snapshots) setPolicies(all []schemas.Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts.Policies = nil
+	for _, p := range all {
+		if p.Project == s.parts.Project {
+			s.parts.Policies = append(s.parts.Policies, p)
+		}
+	}
+	s.rebuild()
+}
+
+// addEvidence takes one record of the evidence topic; a later one of the same
+// candidate replaces it.
+func (s *snapshots) addEvidence(value []byte) {
+	var r schemas.EvidenceRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		s.log.Error("evidence record cannot be read and is ignored", "err", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Project != s.parts.Project {
+		return
+	}
+	key := evidenceKey(&r)
+	if have, ok := s.evidence[key]; ok && have.At.After(r.At) {
+		return
+	}
+	s.evidence[key] = r
+	s.rebuild()
+	s.save()
+}
+
+func evidenceKey(r *schemas.EvidenceRecord) string {
+	return r.Project + "\x00" + r.Workload + "\x00" + r.RequestModel + "\x00" + r.Candidate
+}
+
+// rebuild makes a new Snapshot; mu is held (or nobody else knows s yet).
+func (s *snapshots) rebuild() {
+	parts := s.parts
+	parts.Evidence = nil
+	for _, key := range slices.Sorted(maps.Keys(s.evidence)) {
+		r := s.evidence[key]
+		parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: r.Workload, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio})
+	}
+	s.current.Store(classifier.NewSnapshot(parts))
+}
+
+// save keeps the evidence for a start without a broker; mu is held. Where the
+// disk does not take it, the next start knows less and acts less.
+func (s *snapshots) save() {
+	if s.path == "" {
+		return
+	}
+	raw, err := json.Marshal(slices.Collect(maps.Values(s.evidence)))
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(s.path), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(s.path+".tmp", raw, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(s.path+".tmp", s.path)
+	}
+	if err != nil {
+		s.log.Error("evidence snapshot cannot be written", "path", s.path, "err", err)
+	}
+}
