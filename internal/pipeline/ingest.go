@@ -76,8 +76,9 @@ func (r *road[T]) worker(in *ingest) func(context.Context, *assignment) {
 	}
 }
 
-// fetchBytes is how much of a partition is fetched at a time.
-const fetchBytes = 4 << 20
+// fetchBytes is how much of a partition is fetched at a time; it unpacks to some
+// six times of it.
+const fetchBytes = 1 << 20
 
 // run moves batch after batch until ctx ends or the partition is another's.
 func (w *worker[T]) run(ctx context.Context) error {

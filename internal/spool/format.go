@@ -71,6 +71,8 @@ func closeFrame(b []byte, at int, k kind) {
 	binary.LittleEndian.PutUint32(f[8:], frameCRC(f))
 }
 
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 func frameCRC(f []byte) uint32 {
 	return crc32.Update(crc32.Checksum(f[2:8], castagnoli), castagnoli, f[frameHeader:])
 }
@@ -209,7 +211,7 @@ func newHeader(boot, index uint64, made time.Time, st *state) []byte {
 	binary.LittleEndian.PutUint64(h[16:], boot)
 	binary.LittleEndian.PutUint64(h[24:], index)
 	binary.LittleEndian.PutUint64(h[32:], uint64(made.UnixNano()))
-	binary.LittleEndian.PutUint32(h[40:], crc32.Checksum(h[:40], castagnoli))
+	binary.LittleEndian.PutUint32(h[40:], checksum(h[:40]))
 	if slot, ok := st.encode(); ok {
 		copy(h[slotOffsets[st.generation%2]:], slot)
 	}
@@ -225,7 +227,7 @@ type header struct {
 }
 
 func parseHeader(h []byte) (header, bool) {
-	if len(h) < 44 || string(h[:8]) != magic || crc32.Checksum(h[:40], castagnoli) != binary.LittleEndian.Uint32(h[40:]) {
+	if len(h) < 44 || string(h[:8]) != magic || checksum(h[:40]) != binary.LittleEndian.Uint32(h[40:]) {
 		return header{}, false
 	}
 	return header{
@@ -246,7 +248,7 @@ func (st *state) encode() ([]byte, bool) {
 	}
 	b = st.freed.encode(b)
 	binary.LittleEndian.PutUint32(b[36:], uint32(len(b)-slotFixed))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	b = binary.LittleEndian.AppendUint32(b, checksum(b))
 	return b, len(b) <= slotBytes
 }
 
@@ -258,7 +260,7 @@ func parseState(h []byte) (best state, found bool) {
 		}
 		b := h[off : off+slotBytes]
 		n := int64(slotFixed) + int64(binary.LittleEndian.Uint32(b[36:]))
-		if n+4 > slotBytes || crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {
+		if n+4 > slotBytes || checksum(b[:n]) != binary.LittleEndian.Uint32(b[n:]) {
 			continue
 		}
 		freed, err := decodeRanges(b[slotFixed:n])

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,15 +15,15 @@ func bootKey(boot uint64) string { return strconv.FormatUint(boot, 10) }
 
 // recover reads what earlier lives left in the folder.
 func (s *Spool) recover() error {
-	names, err := os.ReadDir(s.cfg.Dir)
+	names, err := s.disk.list(s.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("spool: folder: %w", err)
 	}
 	lives := map[uint64]*life{}
 	gather := map[uint64]*gathered{}
-	for _, e := range names { // by name: a life's segments in order
-		boot, index, ok := parseName(e.Name())
-		if !ok || !e.Type().IsRegular() {
+	for _, name := range names { // by name: a life's segments in order
+		boot, index, ok := parseName(name)
+		if !ok {
 			continue
 		}
 		l := lives[boot]
@@ -32,7 +31,7 @@ func (s *Spool) recover() error {
 			l = &life{boot: boot}
 			lives[boot], gather[boot] = l, &gathered{open: map[uint64]begun{}}
 		}
-		seg := &segment{life: l, index: index, path: filepath.Join(s.cfg.Dir, e.Name()), sealed: true, readPos: headerBytes}
+		seg := &segment{life: l, index: index, path: filepath.Join(s.cfg.Dir, name), sealed: true, readPos: headerBytes}
 		if err := s.readBack(seg, gather[boot]); err != nil {
 			return err
 		}
@@ -171,7 +170,7 @@ func (l *life) conclude(g *gathered) {
 func readWhole(f io.ReaderAt, out []byte) ([]byte, error) {
 	for {
 		if cap(out)-len(out) < 1<<16 {
-			out = slices.Grow(out, max(1<<20, len(out)))
+			out = slices.Grow(out, max(1<<17, len(out)))
 		}
 		n, err := f.ReadAt(out[len(out):cap(out)], int64(len(out)))
 		out = out[:len(out)+n]

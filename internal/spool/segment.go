@@ -15,8 +15,9 @@ type file interface {
 	Close() error
 }
 
-// disk makes and removes segments.
+// disk finds, makes and removes segments.
 type disk interface {
+	list(dir string) (names []string, err error) // sorted
 	create(path string) (file, error)
 	open(path string) (file, error)
 	remove(path string) error
@@ -24,6 +25,16 @@ type disk interface {
 }
 
 type osDisk struct{}
+
+func (osDisk) list(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
 
 func (osDisk) create(path string) (file, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
