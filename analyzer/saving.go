@@ -92,7 +92,7 @@ func project(f *schemas.SavingsFinding, s series, length projection.Length, meas
 		f.SavingMonthLo, f.SavingMonthHi, f.Early = &lo, &hi, month.Early
 	}
 	r, u := projection.Ratio(s.baseline, s.would)
-	spread, ok := projection.MeanSpread(u, level)
+	spread, ok := projection.MeanSpread(s.baseline, u, level)
 	if total := sum(s.baseline); ok && total > 0 {
 		byLength := half * sum(s.output) / total
 		f.Share = around(1-r, projection.Join(spread.Half(), byLength))

@@ -142,18 +142,42 @@ func weekSpread(u []float64, level float64) Spread {
 	return s
 }
 
-// MeanSpread is the uncertainty of the mean of daily residuals u (of a Usable
-// number of days): blocks from 14 days on, of whole weeks from 28, an AR(1)
-// approximation from 7. ok is false below.
-func MeanSpread(u []float64, level float64) (s Spread, ok bool) {
+// heavyDays is how many days the amount rests on: n when all are alike, 2 when
+// two days hold nearly everything.
+func heavyDays(x []float64) float64 {
+	s, ss := 0.0, 0.0
+	for _, v := range x {
+		s += math.Abs(v)
+		ss += v * v
+	}
+	if ss == 0 {
+		return float64(len(x))
+	}
+	return s * s / ss
+}
+
+// atMost lowers the degrees of freedom to the whole ones that heavy days leave.
+func (s Spread) atMost(df, level float64) Spread {
+	if df = math.Max(1, math.Floor(df)); df < s.DF {
+		s.DF, s.T = df, quantile(level, df)
+	}
+	return s
+}
+
+// MeanSpread is the uncertainty of the mean of daily residuals u of a Ratio over
+// a (of a Usable number of days): blocks from 14 days on, of whole weeks from 28,
+// an AR(1) approximation from 7. ok is false below. Where few days hold most of
+// a, the interval is that of few days.
+func MeanSpread(a, u []float64, level float64) (s Spread, ok bool) {
 	switch n := len(u); {
 	case n < MinDays:
 		return Spread{}, false
 	case n < BlockDays:
-		return earlySpread(u, level, 1), true
+		s = earlySpread(u, level, 1)
 	case n < WeekDays:
-		return BlockSpread(u, blocksFor(n), level), true
+		s = BlockSpread(u, blocksFor(n), level)
 	default:
-		return weekSpread(u, level), true
+		s = weekSpread(u, level)
 	}
+	return s.atMost(heavyDays(a)-1, level), true
 }

@@ -70,14 +70,14 @@ func ProjectMonth(days []time.Time, x []float64, level float64) MonthSum {
 			r = noRhythm
 		}
 		_, u := r.fit(days, x)
-		m := r.project(days, x, earlySpread(u, level, r.groups))
+		m := r.project(days, x, earlySpread(u, level, r.groups).atMost(heavyDays(x)-1, level))
 		m.Method = "Student's t on days, taken as AR(1), weekends apart (early: 7 to 13 days)"
 		return m
 	case n < WeekDays:
 		return blocksOfDays(days, x, level)
 	default:
 		_, u := weekdayRhythm.fit(days, x)
-		m := weekdayRhythm.project(days, x, weekSpread(u, level))
+		m := weekdayRhythm.project(days, x, weekSpread(u, level).atMost(heavyDays(x)-1, level))
 		m.Method = "Student's t on blocks of whole weeks"
 		return m
 	}
@@ -119,7 +119,7 @@ func (r rhythm) blockSpread(days []time.Time, x []float64, level, df float64) Sp
 	n := float64(len(x))
 	s.SE *= math.Sqrt(n / (n - float64(r.groups)))
 	s.DF, s.T = df, quantile(level, df)
-	return s
+	return s.atMost(heavyDays(x)-1, level)
 }
 
 // covers reports whether each group has at least two days, as it must to say
