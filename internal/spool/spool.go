@@ -222,9 +222,10 @@ func (s *Spool) Begin(project string, ts time.Time, id [16]byte) (seq uint64) {
 	s.seq++
 	r.seq = s.seq
 	s.open[r.seq] = r
-	if s.refused(frameHeader+begunFixed+len(project)) != "" {
-		s.stateChanged()
+	if reason := s.refused(frameHeader + begunFixed + len(project)); reason != "" {
+		b, stall := s.stateChanged(reason)
 		s.mu.Unlock()
+		s.wait(b, stall)
 		return r.seq
 	}
 	at := len(s.pend.buf)
@@ -257,8 +258,9 @@ func (s *Spool) End(ev *schemas.RequestEvent) {
 		reason = ReasonUnencodable
 	}
 	if reason != "" {
-		s.drop(ev.Seq, reason)
+		b, stall := s.drop(ev.Seq, reason)
 		s.mu.Unlock()
+		s.wait(b, stall)
 		return
 	}
 	at := len(s.pend.buf)
@@ -277,17 +279,17 @@ func (s *Spool) refused(n int) string {
 		return ReasonDisk
 	case len(s.pend.buf)+n > maxPending && s.stalled:
 		return ReasonSlow
-	case s.used+int64(len(s.pend.buf)+n) > s.cfg.MaxBytes:
+	case s.used+int64(len(s.pend.buf)+n)+headerBytes > s.cfg.MaxBytes: // a new segment may be needed for it
 		return ReasonFull
 	}
 	return ""
 }
 
 // drop counts one ended event that is not kept.
-func (s *Spool) drop(seq uint64, reason string) {
+func (s *Spool) drop(seq uint64, reason string) (*batch, chan struct{}) {
 	s.dropped++
 	s.goneWith(reason, seq, seq)
-	s.stateChanged()
+	return s.stateChanged(reason)
 }
 
 func (s *Spool) goneWith(reason string, lo, hi uint64) {
@@ -299,12 +301,17 @@ func (s *Spool) goneWith(reason string, lo, hi uint64) {
 	r.add(lo, hi)
 }
 
-// stateChanged asks the writer to put the counters into the segment's state:
-// no frame says them.
-func (s *Spool) stateChanged() {
+// stateChanged asks the writer to put the counters into the segment's state: no
+// frame says them. Where the disk is well, the caller waits for it, so that the
+// count survives a kill, too; else the batch returned is nil.
+func (s *Spool) stateChanged(reason string) (*batch, chan struct{}) {
 	s.stateOld = true
 	s.cur.announced = false
 	poke(s.wake)
+	if reason != ReasonFull {
+		return nil, nil
+	}
+	return s.pend, s.stall
 }
 
 // queued notes an entry that was appended to the pending batch.
@@ -318,6 +325,9 @@ func (s *Spool) queued(e entry) (*batch, chan struct{}) {
 
 // wait returns when b is written or the disk is found to hang.
 func (s *Spool) wait(b *batch, stall chan struct{}) {
+	if b == nil {
+		return
+	}
 	select {
 	case <-b.done:
 	case <-stall:

@@ -31,23 +31,25 @@ func (s *Spool) flush() {
 	s.mu.Lock()
 	b, saveState := s.pend, s.stateOld
 	s.stateOld = false
-	if len(b.entries) > 0 {
-		s.pend = newBatch(s.spare)
-		s.spare = nil
-		s.used += int64(len(b.buf))
+	if len(b.entries) == 0 && !saveState {
+		s.mu.Unlock()
+		return
 	}
+	s.pend = newBatch(s.spare)
+	s.spare = nil
+	s.used += int64(len(b.buf))
 	s.writing = time.Now()
 	s.mu.Unlock()
 
-	var err error
 	if len(b.entries) > 0 {
-		err = s.append(b)
+		s.append(b)
 	}
-	if saveState && err == nil {
+	if saveState {
 		s.saveState()
 	}
 
 	s.mu.Lock()
+	close(b.done) // its callers go on
 	s.writing = time.Time{}
 	if s.stalled {
 		s.stalled, s.stall = false, make(chan struct{})
@@ -56,18 +58,17 @@ func (s *Spool) flush() {
 	s.mu.Unlock()
 }
 
-// append writes the batch behind the newest segment and lets its callers go.
-func (s *Spool) append(b *batch) error {
+// append writes the batch behind the newest segment.
+func (s *Spool) append(b *batch) {
 	seg, err := s.room(len(b.buf))
 	if err == nil {
 		_, err = seg.f.WriteAt(b.buf, seg.size)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer close(b.done)
 	if err != nil {
 		s.refuse(b, seg, err)
-		return err
+		return
 	}
 	for _, e := range b.entries {
 		switch r := s.open[e.lo]; {
@@ -83,7 +84,6 @@ func (s *Spool) append(b *batch) error {
 		s.spare = b.buf
 	}
 	poke(s.more)
-	return nil
 }
 
 // room returns the segment that takes n more bytes, a new one where the last
@@ -159,6 +159,7 @@ func (s *Spool) refuse(b *batch, seg *segment, err error) {
 	}
 	s.errs.Write++
 	s.stateOld = true
+	poke(s.wake)
 	s.noteBroken(err)
 	if seg == nil || seg.sealed {
 		return
