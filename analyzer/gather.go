@@ -39,7 +39,7 @@ type observed struct {
 	hours  map[time.Time]int // covered, by day; nil: unknown
 	today  time.Time         // not complete yet
 	models map[key]*model    // candidate empty
-	evals  map[key][]schemas.Evaluation
+	evals  map[key][]*schemas.Evaluation
 	keys   []key
 }
 
@@ -82,7 +82,7 @@ func read(ctx context.Context, log Log, project string, s Settings, now time.Tim
 }
 
 func newObserved(period Period, now time.Time) *observed {
-	o := &observed{period: period, today: midnight(now), models: map[key]*model{}, evals: map[key][]schemas.Evaluation{}}
+	o := &observed{period: period, today: midnight(now), models: map[key]*model{}, evals: map[key][]*schemas.Evaluation{}}
 	if len(period.Days) > 0 {
 		o.hours = map[time.Time]int{}
 		for _, d := range period.Days {
@@ -171,7 +171,7 @@ func (o *observed) addEvaluations(all []schemas.Evaluation) {
 		e := &all[i]
 		for _, k := range byName[name{e.Workload, e.RequestModel}] {
 			if e.Candidate == k.candidate || e.Candidate == k.base() {
-				o.evals[k] = append(o.evals[k], *e)
+				o.evals[k] = append(o.evals[k], e)
 			}
 		}
 	}

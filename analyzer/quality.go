@@ -57,10 +57,10 @@ func (o *observed) collect(k key, s Settings, now time.Time) *quality {
 }
 
 // checkBaseline counts how often the baseline agreed with itself.
-func (q *quality) checkBaseline(all []schemas.Evaluation, k key) {
+func (q *quality) checkBaseline(all []*schemas.Evaluation, k key) {
 	agreed := 0
-	for i := range all {
-		if e := &all[i]; e.Candidate == k.base() && e.Grader != "" && e.Outcome == schemas.OutcomeGraded {
+	for _, e := range all {
+		if e.Candidate == k.base() && e.Grader != "" && e.Outcome == schemas.OutcomeGraded {
 			q.finding.BaselineChecks++
 			if e.QualityCandidate >= e.QualityBaseline {
 				agreed++
@@ -76,11 +76,10 @@ func (q *quality) checkBaseline(all []schemas.Evaluation, k key) {
 // pairs picks what may be bet on: sampled with a known probability, of requests
 // the policy would route to the candidate, judged by the grader that judged
 // most. Failures count as quality 0 where the grader would have judged an answer.
-func (q *quality) pairs(all []schemas.Evaluation, k key) []evidence.Pair {
+func (q *quality) pairs(all []*schemas.Evaluation, k key) []evidence.Pair {
 	var own, graded []*schemas.Evaluation
 	byGrader := map[string]int{}
-	for i := range all {
-		e := &all[i]
+	for _, e := range all {
 		switch judged := e.Grader != "" && e.Outcome != schemas.OutcomeUngraded && unit(e.QualityBaseline) && unit(e.QualityCandidate); {
 		case e.Candidate != k.candidate:
 		case judged && (!sampled(e) || e.WouldRoute == ""):

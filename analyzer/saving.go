@@ -161,8 +161,7 @@ func sortedCounts(by map[string]uint64) []schemas.Count {
 // requests that would have been routed to it.
 func (o *observed) outputLength(k key) (projection.Length, bool) {
 	var answers []projection.Answer
-	for i := range o.evals[k] {
-		e := &o.evals[k][i]
+	for _, e := range o.evals[k] {
 		whole := e.Outcome == schemas.OutcomeGraded || e.Outcome == schemas.OutcomeUngraded || e.Outcome == schemas.OutcomeTruncated
 		if e.Candidate != k.candidate || e.WouldRoute != k.candidate || !sampled(e) || !whole || e.OutputTokens == 0 || e.BaselineOutputTokens == 0 {
 			continue
@@ -188,8 +187,8 @@ func sampled(e *schemas.Evaluation) bool {
 // spend is what rehearsing the candidate has cost so far, checks of the
 // baseline against itself included.
 func (o *observed) spend(k key) (total schemas.NanoUSD) {
-	for i := range o.evals[k] {
-		total += o.evals[k][i].CandidateCost.Nano + o.evals[k][i].GradingCost.Nano
+	for _, e := range o.evals[k] {
+		total += e.CandidateCost.Nano + e.GradingCost.Nano
 	}
 	return total
 }
