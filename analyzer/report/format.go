@@ -160,11 +160,11 @@ func Quality(v *schemas.Verdict) string {
 	q := v.Quality
 	switch {
 	case q.Clusters == 0 && q.Pairs == 0:
-		return "no graded pairs"
+		return "no pairs yet"
 	case v.Readiness == schemas.Worse:
 		return "≤ " + upPoints(q.Upper)
 	case q.Lower <= -1:
-		return "not bounded yet"
+		return "no bound yet"
 	default:
 		return "≥ " + downPoints(q.Lower)
 	}

@@ -82,62 +82,13 @@ func (p *printer) head(r *Report) {
 		return
 	}
 	const mark = "SIMULATED"
-	space := max(2, p.o.Width-width(text)-len(mark))
-	p.line(text + strings.Repeat(" ", space) + p.paint(bold, mark))
-}
-
-// column of the table.
-type column struct {
-	head  string
-	right bool
-	most  int // width it is cut to on a terminal; 0: never
-}
-
-var columns = []column{{"workload", false, 26}, {"asked for", false, 20}, {"candidate", false, 20}, {"routed", true, 0}, {"would save a month", false, 0}, {"quality", true, 0}, {"pairs", true, 0}, {"verdict", false, 0}}
-
-func (p *printer) table(r *Report) {
-	savings := savingCells(r.Verdicts)
-	rows := make([][]string, len(r.Verdicts))
-	for i := range r.Verdicts {
-		v := &r.Verdicts[i]
-		rows[i] = []string{clean(v.Workload), clean(v.RequestModel), clean(candidateName(v)), Percent(v.Savings.RoutedShare), savings[i], Quality(v), Count(v.Quality.Pairs), verdictWords(v)}
+	if space := p.o.Width - width(text) - len(mark); p.o.Width == 0 || space >= 2 {
+		p.line(text + strings.Repeat(" ", max(2, space)) + p.paint(bold, mark))
+		return
 	}
-	if p.o.Width > 0 {
-		for _, row := range rows {
-			for j, c := range columns {
-				if c.most > 0 {
-					row[j] = cut(row[j], c.most)
-				}
-			}
-		}
-	}
-	widths := make([]int, len(columns))
-	for j, c := range columns {
-		widths[j] = width(c.head)
-		for _, row := range rows {
-			widths[j] = max(widths[j], width(row[j]))
-		}
-	}
-	last := len(columns) - 1
-	head := "  "
-	before := 2
-	for j, c := range columns[:last] {
-		head += pad(c.head, widths[j], c.right) + "   "
-		before += widths[j] + 3
-	}
-	p.line("")
-	p.line(p.paint(grey, head+columns[last].head))
-	for i, row := range rows {
-		color := colors[r.Verdicts[i].Readiness]
-		text := p.paint(color, Glyph(r.Verdicts[i].Readiness)) + " "
-		for j, c := range columns[:last] {
-			text += pad(row[j], widths[j], c.right) + "   "
-		}
-		lines := p.wrap(row[last], before)
-		p.line(text + p.paint(color, lines[0]))
-		for _, more := range lines[1:] {
-			p.line(strings.Repeat(" ", before) + p.paint(color, more))
-		}
+	p.line(p.paint(bold, mark))
+	for _, l := range p.wrap(text, 0) {
+		p.line(l)
 	}
 }
 
@@ -203,7 +154,11 @@ func (p *printer) foot(r *Report) {
 		}
 	}
 	if p.o.Console != "" {
-		next += "        console: " + p.o.Console
+		console, gap := "console: "+p.o.Console, strings.Repeat(" ", 8)
+		if p.o.Width > 0 && 2+width(next+gap+console) > p.o.Width {
+			gap = "\n  "
+		}
+		next += gap + console
 	}
 	p.line("  " + next)
 }
