@@ -1,0 +1,552 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/gnomon-llm/gnomon/internal/spool"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+func publish(t testing.TB, cfg Config, topic string, msgs ...Message) {
+	t.Helper()
+	p, err := NewPublisher(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := p.Publish(ctx, topic, msgs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// everything reads all partitions of a topic as it stands.
+func everything(t testing.TB, cfg Config, topic string) (all []Message) {
+	t.Helper()
+	k, err := connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	n, err := k.partitions(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range n {
+		first, end, err := k.ends(t.Context(), topic, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for first < end {
+			got, err := k.fetch(t.Context(), topic, p, first, 1<<20, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, got.msgs...)
+			first = got.msgs[len(got.msgs)-1].Offset + 1
+		}
+	}
+	return all
+}
+
+func ingesting(t testing.TB, cfg Config, to Inserter) (stop func()) {
+	return during(t, func(ctx context.Context) error { return Ingest(ctx, cfg, to) })
+}
+
+func shipping(t testing.TB, cfg Config, sp *spool.Spool) (stop func()) {
+	return during(t, func(ctx context.Context) error { return Ship(ctx, cfg, sp) })
+}
+
+func TestTopicsAreMadeOnceAndChecked(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	if err := EnsureTopics(t.Context(), cfg); err != nil {
+		t.Fatalf("again: %v", err)
+	}
+	k, err := connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	there, err := k.topics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there[schemas.TopicRequests] != 4 || there[schemas.TopicPolicies] != 1 || there[schemas.TopicRequests+schemas.DLQSuffix] != 1 || len(there) != len(wanted()) {
+		t.Errorf("%v", there)
+	}
+}
+
+func TestALogOfManyPartitionsIsRefused(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.config()
+	k, err := connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	if err := k.create(t.Context(), []kafka.TopicConfig{{Topic: schemas.TopicPolicies, NumPartitions: 3, ReplicationFactor: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := EnsureTopics(t.Context(), cfg); !errors.Is(err, ErrTopic) || !strings.Contains(err.Error(), "3 partitions") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestABatchThatFailsComesBackAsTheSameBatch(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	store := newMemory()
+	failures := map[string]int{}
+	store.fail = func(token string, _ int) error {
+		if failures[token]++; strings.HasPrefix(token, schemas.TopicRequests) && failures[token] <= 3 {
+			return errStore
+		}
+		return nil
+	}
+	ingesting(t, cfg, store)
+	var msgs []Message
+	for i := range 40 {
+		msgs = append(msgs, eventMessage(t, newEvent(9, uint64(i+1))))
+	}
+	publish(t, cfg, schemas.TopicRequests, msgs...)
+	within(t, 20*time.Second, "40 rows", func() bool { return store.count() == 40 })
+	sizes := map[string]int{}
+	for _, c := range store.snapshot() {
+		if before, ok := sizes[c.token]; ok && before != c.rows {
+			t.Errorf("token %s came with %d and with %d rows", c.token, before, c.rows)
+		}
+		sizes[c.token] = c.rows
+	}
+	for token, n := range failures {
+		if strings.HasPrefix(token, schemas.TopicRequests) && n != 4 {
+			t.Errorf("token %s was tried %d times", token, n)
+		}
+	}
+}
+
+func TestAKillBetweenInsertAndCommitRepeatsTheSameCut(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	cfg.MaxBatchRows = 7
+	var msgs []Message
+	for i := range 40 {
+		msgs = append(msgs, eventMessage(t, newEvent(9, uint64(i+1))))
+	}
+	publish(t, cfg, schemas.TopicRequests, msgs...)
+
+	// The first ingester dies inside every first insert: rows stored, answer lost.
+	first := newMemory()
+	var arrived sync.WaitGroup
+	arrived.Add(4)
+	first.before = func(ctx context.Context, token string) error {
+		if strings.HasPrefix(token, schemas.TopicRequests) {
+			arrived.Done()
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}
+	c := cfg
+	c.Inserts = 4
+	var tokens sync.Map
+	first.fail = nil
+	inner := first.before
+	first.before = func(ctx context.Context, token string) error { tokens.Store(token, true); return inner(ctx, token) }
+	stop := ingesting(t, c, first)
+	arrived.Wait()
+	stop()
+
+	// The second cuts differently by its own settings, and still repeats the batches.
+	cfg.MaxBatchRows = 1000
+	second := newMemory()
+	ingesting(t, cfg, second)
+	within(t, 20*time.Second, "all rows", func() bool { return second.count() == 40 })
+	again := map[string]int{}
+	for _, c := range second.snapshot() {
+		again[c.token] = c.rows
+	}
+	tokens.Range(func(token, _ any) bool {
+		if rows := again[token.(string)]; rows < 1 || rows > 7 {
+			t.Errorf("token %s of the killed ingester came again with %d rows", token, rows)
+		}
+		return true
+	})
+}
+
+func TestPoisonGoesToTheDeadLettersAndTheRestGoesOn(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	edit := func(f func(m map[string]any)) []byte {
+		var m map[string]any
+		_ = json.Unmarshal(eventMessage(t, newEvent(9, 1)).Value, &m)
+		f(m)
+		v, _ := json.Marshal(m)
+		return v
+	}
+	poisons := []struct {
+		reason string
+		value  []byte
+	}{
+		{"not JSON", []byte(`{"schema_version":"1.0",`)},
+		{"not JSON", nil},
+		{"wrong type: seq", edit(func(m map[string]any) { m["seq"] = "three" })},
+		{"wrong type", []byte(`[1,2]`)},
+		{"schema version 2.0", edit(func(m map[string]any) { m["schema_version"] = "2.0"; m["seq"] = map[string]any{"of": "another shape"} })},
+		{"schema version 2.1", edit(func(m map[string]any) { m["schema_version"] = "2.1" })},
+		{"cannot be read", edit(func(m map[string]any) { m["schema_version"] = "one" })},
+		{"request_id is missing", edit(func(m map[string]any) { delete(m, "request_id") })},
+		{"is not a UUID", edit(func(m map[string]any) { m["request_id"] = "7" })},
+		{"project is missing", edit(func(m map[string]any) { m["project"] = "" })},
+		{"ts is missing", edit(func(m map[string]any) { delete(m, "ts") })},
+		{"out of range", edit(func(m map[string]any) { m["ts"] = "9998-01-01T00:00:00Z" })},
+	}
+	var msgs []Message
+	for i, p := range poisons {
+		msgs = append(msgs, Message{Key: []byte("same"), Value: p.value, Headers: []Header{{headerBoot, []byte("9")}, {headerSeq, []byte(fmt.Sprint(100 + i))}}})
+	}
+	good := newEvent(9, 2)
+	msgs = append(msgs, Message{Key: []byte("same"), Value: eventMessage(t, good).Value})
+	store := newMemory()
+	ingesting(t, cfg, store)
+	start := time.Now()
+	publish(t, cfg, schemas.TopicRequests, msgs...)
+	within(t, 10*time.Second, "the good event", func() bool { return store.count() == 1 })
+	t.Log("the good event after", time.Since(start))
+	within(t, 10*time.Second, "the dead letters", func() bool { return len(everything(t, cfg, schemas.TopicRequests+schemas.DLQSuffix)) == len(poisons) })
+	letters := everything(t, cfg, schemas.TopicRequests+schemas.DLQSuffix)
+	for i, p := range poisons {
+		l := letters[i]
+		if !strings.Contains(l.Header("dlq-reason"), p.reason) || string(l.Value) != string(p.value) || l.Header("dlq-topic") != schemas.TopicRequests ||
+			l.Header("dlq-offset") == "" || l.Header("dlq-partition") == "" || l.Header("dlq-time") == "" || string(l.Key) != "same" {
+			t.Errorf("%s: letter %q, headers %s", p.reason, l.Value, l.Headers)
+		}
+	}
+	within(t, 5*time.Second, "each poison declared", func() bool { store.mu.Lock(); defer store.mu.Unlock(); return len(store.declared) == len(poisons) })
+}
+
+type rowError struct{ at int }
+
+func (e rowError) Error() string { return "value out of range" }
+func (e rowError) RowIndex() int { return e.at }
+
+func TestARowTheStoreRefusesIsSetAside(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	store := newMemory()
+	bad := newEvent(9, 3)
+	picky := &pickyStore{memory: store, bad: bad.RequestID}
+	ingesting(t, cfg, picky)
+	var msgs []Message
+	for i := range 20 {
+		ev := newEvent(9, uint64(i+10))
+		msgs = append(msgs, Message{Key: []byte("one"), Value: eventMessage(t, ev).Value})
+		if i == 7 {
+			msgs = append(msgs, Message{Key: []byte("one"), Value: eventMessage(t, bad).Value})
+		}
+	}
+	publish(t, cfg, schemas.TopicRequests, msgs...)
+	within(t, 10*time.Second, "20 rows", func() bool { return store.count() == 20 })
+	within(t, 10*time.Second, "one letter", func() bool {
+		l := everything(t, cfg, schemas.TopicRequests+schemas.DLQSuffix)
+		return len(l) == 1 && strings.Contains(l[0].Header("dlq-reason"), "value out of range")
+	})
+	tokens := map[string]int{}
+	for _, c := range store.snapshot() {
+		tokens[c.token] = c.rows
+	}
+	for token := range tokens {
+		if strings.HasPrefix(token, schemas.TopicRequests) && tokens[token] == 21 {
+			t.Errorf("the batch without the row has the token of the batch with it: %s", token)
+		}
+	}
+}
+
+type pickyStore struct {
+	*memory
+	bad string
+}
+
+func (p *pickyStore) InsertRequests(ctx context.Context, token string, evs []schemas.RequestEvent) error {
+	for i := range evs {
+		if evs[i].RequestID == p.bad {
+			return fmt.Errorf("insert: %w", rowError{i})
+		}
+	}
+	return p.memory.InsertRequests(ctx, token, evs)
+}
+
+func TestFieldsOfANewerMinorVersionAreKept(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	ev := newEvent(9, 1)
+	var m map[string]any
+	if err := json.Unmarshal(eventMessage(t, ev).Value, &m); err != nil {
+		t.Fatal(err)
+	}
+	m["schema_version"], m["carbon_g"], m["origin"] = "1.7", 12.5, map[string]any{"region": "eu"}
+	value, _ := json.Marshal(m)
+	store := newMemory()
+	ingesting(t, cfg, store)
+	publish(t, cfg, schemas.TopicRequests, Message{Key: []byte("k"), Value: value})
+	within(t, 10*time.Second, "the row", func() bool { return store.count() == 1 })
+	got := store.rows[ev.RequestID][0]
+	if got.Extra != `{"carbon_g":12.5,"origin":{"region":"eu"}}` || got.Workload != "chat" || got.Version != "1.7" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAllRoadsLeadToTheStore(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	id := newEvent(1, 1).RequestID
+	send := func(topic string, v any) {
+		value, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(t, cfg, topic, Message{Key: []byte("k"), Value: value})
+	}
+	send(schemas.TopicHeartbeats, schemas.Heartbeat{Version: "1.0", BootID: 3, At: now, Accepted: 4})
+	send(schemas.TopicEvaluations, schemas.Evaluation{Version: "1.0", Project: "p", Workload: "w", Candidate: "c", RequestID: id, EvaluationID: id, RequestTs: now, GradedAt: now})
+	send(schemas.TopicVerdicts, schemas.Verdict{Version: "1.0", Project: "p", Workload: "w", ComputedAt: now})
+	send(schemas.TopicEvidence, schemas.EvidenceRecord{Version: "1.0", Project: "p", Workload: "w", At: now})
+	send(schemas.TopicPolicies, schemas.Policy{SchemaVersion: "1.0", Project: "p", Workload: "w", Version: 1, At: now})
+	store := newMemory()
+	ingesting(t, cfg, store)
+	within(t, 15*time.Second, "one of each", func() bool {
+		store.mu.Lock()
+		defer store.mu.Unlock()
+		return len(store.beats) == 1 && len(store.evals) == 1 && len(store.verdicts) == 1 && len(store.evidence) == 1 && len(store.policies) == 1
+	})
+}
+
+func TestOneLargeMessageDoesNotFailTheOthers(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	var msgs []Message
+	for i := range 100 {
+		m := eventMessage(t, newEvent(9, uint64(i+1)))
+		if i == 50 {
+			m.Value = incompressible(recordBytes + 1000)
+		}
+		msgs = append(msgs, m)
+	}
+	publish(t, cfg, schemas.TopicRequests, msgs...)
+	if n := len(everything(t, cfg, schemas.TopicRequests)); n != 99 {
+		t.Errorf("%d messages", n)
+	}
+	l := everything(t, cfg, schemas.TopicRequests+schemas.DLQSuffix)
+	if len(l) != 1 || !strings.Contains(l[0].Header("dlq-reason"), "oversize") || len(l[0].Value) != recordBytes+1000 || l[0].Header(headerID) != msgs[50].ID {
+		t.Errorf("%d letters", len(l))
+	}
+}
+
+func incompressible(n int) []byte {
+	out := make([]byte, n)
+	x := uint64(88172645463325252)
+	for i := range out {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		out[i] = byte(x >> 32)
+	}
+	return out
+}
+
+func TestTwoIngestersShareAndARebalanceLosesNothing(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	cfg.MaxBatchRows = 50
+	store := newMemory()
+	store.before = func(ctx context.Context, _ string) error { // slow enough for rebalances to hit batches
+		select {
+		case <-time.After(3 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	const n = 4000
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; i < n; i += 100 {
+			var msgs []Message
+			for j := range 100 {
+				msgs = append(msgs, eventMessage(t, newEvent(9, uint64(i+j+1))))
+			}
+			publish(t, cfg, schemas.TopicRequests, msgs...)
+		}
+	}()
+	ingesting(t, cfg, store)
+	for range 3 {
+		before := store.count()
+		stop := ingesting(t, cfg, store)
+		within(t, 30*time.Second, "progress with two", func() bool { c := store.count(); return c > before+200 || c == n })
+		stop()
+	}
+	<-done
+	within(t, 60*time.Second, "all rows", func() bool { return store.count() == n })
+	sizes := map[string]int{}
+	for _, c := range store.snapshot() {
+		if before, ok := sizes[c.token]; ok && before != c.rows {
+			t.Errorf("token %s came with %d and with %d rows", c.token, before, c.rows)
+		}
+		sizes[c.token] = c.rows
+	}
+}
+
+func TestABrokerThatGoesAndComesLosesNothing(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	sp := openSpool(t, t.TempDir())
+	store := newMemory()
+	stopIngest := ingesting(t, cfg, store)
+	stopShip := shipping(t, cfg, sp)
+	ids := record(sp, 200)
+	within(t, 20*time.Second, "some rows", func() bool { return store.count() > 0 })
+	for range 2 {
+		b.stop()
+		ids = append(ids, record(sp, 200)...)
+		b.start()
+		ids = append(ids, record(sp, 200)...)
+		within(t, 30*time.Second, "all rows", func() bool { return store.count() == len(ids) })
+	}
+	within(t, 30*time.Second, "all acknowledged", sp.Settled)
+	stopShip()
+	stopIngest()
+	if err := sp.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestABrokerThatLosesItsFolderCostsNoRecord(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	sp := openSpool(t, t.TempDir())
+	stopShip := shipping(t, cfg, sp)
+	ids := record(sp, 300)
+	within(t, 20*time.Second, "all published", func() bool { return len(everything(t, cfg, schemas.TopicRequests)) == 300 })
+	b.stop() // nothing was in the store yet
+	b.dir = t.TempDir()
+	b.start()
+	b.withTopics()
+	store := newMemory()
+	stopIngest := ingesting(t, cfg, store)
+	ids = append(ids, record(sp, 10)...)
+	within(t, 30*time.Second, "all rows", func() bool { return store.count() == len(ids) })
+	within(t, 30*time.Second, "all acknowledged", sp.Settled)
+	stopShip()
+	stopIngest()
+	if err := sp.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShipWithoutABrokerEndsInTimeAndKeepsWhatItHas(t *testing.T) {
+	dir := t.TempDir()
+	sp := openSpool(t, dir)
+	cfg := Config{Brokers: []string{"127.0.0.1:1"}, Log: testLog(t), FlushWithin: 300 * time.Millisecond}
+	stop := shipping(t, cfg, sp)
+	ids := record(sp, 20)
+	start := time.Now()
+	stop()
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+	if err := sp.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := newBroker(t)
+	again := openSpool(t, dir)
+	store := newMemory()
+	withTopics := b.withTopics()
+	ingesting(t, withTopics, store)
+	stopShip := shipping(t, withTopics, again)
+	within(t, 20*time.Second, "all rows", func() bool { return store.count() == len(ids) })
+	within(t, 10*time.Second, "the earlier life is done", func() bool { return again.Stats().EarlierLives == 0 })
+	stopShip()
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExpiredOffsetsAreSkippedAndSaid(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	k, err := connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	var gaps [][2]int64
+	r := newReader(k, &assignment{k: k, topic: schemas.TopicPolicies, next: 5}, 1<<20)
+	said := r.gap
+	r.gap = func(from, to int64) { gaps = append(gaps, [2]int64{from, to}); said(from, to) }
+	publish(t, cfg, schemas.TopicPolicies, Message{Key: []byte("a"), Value: []byte("{}")}, Message{Key: []byte("b"), Value: []byte("{}")})
+	// Past the end: the log is another one, and read from its start.
+	msgs, err := r.read(t.Context(), time.Second)
+	if err != nil || len(msgs) != 2 || r.next != 2 {
+		t.Fatalf("%d messages, next %d, %v", len(msgs), r.next, err)
+	}
+	if len(gaps) != 0 {
+		t.Errorf("%v", gaps)
+	}
+}
+
+func TestConsumeRepeatsWhatFailsAndRemembersWhatIsDone(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	for i := range 5 {
+		publish(t, cfg, schemas.TopicPayloads, Message{Key: []byte{byte(i)}, Value: []byte{byte('a' + i)}})
+	}
+	var mu sync.Mutex
+	var got []string
+	var failed atomic.Bool
+	consume := func(ctx context.Context) error {
+		return Consume(ctx, cfg, schemas.TopicPayloads, "g", func(_ context.Context, m Message) error {
+			if string(m.Value) == "c" && failed.CompareAndSwap(false, true) {
+				return errStore
+			}
+			mu.Lock()
+			got = append(got, string(m.Value))
+			mu.Unlock()
+			return nil
+		})
+	}
+	seen := func(n int) func() bool { return func() bool { mu.Lock(); defer mu.Unlock(); return len(got) >= n } }
+	stop := during(t, consume)
+	within(t, 10*time.Second, "five", seen(5))
+	k, err := connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	within(t, 10*time.Second, "the commit", func() bool {
+		res, err := k.client.OffsetFetch(t.Context(), &kafka.OffsetFetchRequest{GroupID: "g", Topics: map[string][]int{schemas.TopicPayloads: {0}}})
+		return err == nil && res.Topics[schemas.TopicPayloads][0].CommittedOffset == 5
+	})
+	stop()
+	publish(t, cfg, schemas.TopicPayloads, Message{Value: []byte("f")})
+	during(t, consume)
+	within(t, 20*time.Second, "the sixth", seen(6))
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(got, []string{"a", "b", "c", "d", "e", "f"}) {
+		t.Errorf("%v", got)
+	}
+}
