@@ -93,18 +93,22 @@ func (a *acker) run(ctx context.Context, pub *Publisher) {
 			return
 		case <-t.C:
 		}
-		var msgs []Message
-		for _, ack := range a.take() {
-			for part := range slices.Chunk(ack.Ranges, ackRanges) {
-				value, err := json.Marshal(&schemas.Ack{Version: ack.Version, BootID: ack.BootID, Ranges: part})
-				if err == nil {
-					msgs = append(msgs, Message{Key: []byte(strconv.FormatUint(ack.BootID, 10)), Value: value})
-				}
-			}
-		}
 		// It tries until ctx ends, and what comes meanwhile is joined.
-		if err := pub.Publish(ctx, schemas.TopicAcks, msgs...); err != nil {
+		if a.tell(ctx, pub) != nil {
 			return
 		}
 	}
+}
+
+func (a *acker) tell(ctx context.Context, pub *Publisher) error {
+	var msgs []Message
+	for _, ack := range a.take() {
+		for part := range slices.Chunk(ack.Ranges, ackRanges) {
+			value, err := json.Marshal(&schemas.Ack{Version: ack.Version, BootID: ack.BootID, Ranges: part})
+			if err == nil {
+				msgs = append(msgs, Message{Key: []byte(strconv.FormatUint(ack.BootID, 10)), Value: value})
+			}
+		}
+	}
+	return pub.Publish(ctx, schemas.TopicAcks, msgs...)
 }

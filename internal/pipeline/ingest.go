@@ -26,12 +26,17 @@ func Ingest(ctx context.Context, cfg Config, to Inserter) error {
 	defer k.close()
 	in := &ingest{k: k, to: to, slots: make(chan struct{}, k.cfg.Inserts), acks: newAcker()}
 	in.pub = &Publisher{k: k, base: map[place]int64{}}
+	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
-	defer wait.Wait()
+	defer func() {
+		cancel()
+		wait.Wait()
+		last, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer done()
+		_ = in.acks.tell(last, in.pub) // lost ones cost another sending, no more
+	}()
 	wait.Go(func() { in.acks.run(ctx, in.pub) })
 	errs := make(chan error, len(roads()))
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	for _, r := range roads() {
 		wait.Go(func() {
 			errs <- k.share(ctx, r.name(), k.cfg.Group+"."+r.name(), r.worker(in))

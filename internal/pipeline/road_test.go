@@ -457,6 +457,53 @@ func TestABrokerThatLosesItsFolderCostsNoRecord(t *testing.T) {
 	}
 }
 
+func TestAnIdleProxyNoticesThatTheBrokerLostItsFolder(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	sp := openSpool(t, t.TempDir())
+	stopShip := shipping(t, cfg, sp)
+	ids := record(sp, 30)
+	within(t, 20*time.Second, "all published, and a heartbeat", func() bool {
+		return len(everything(t, cfg, schemas.TopicRequests)) == 30 && len(everything(t, cfg, schemas.TopicHeartbeats)) > 1
+	})
+	b.stop()
+	b.dir = t.TempDir()
+	b.start()
+	b.withTopics()
+	store := newMemory()
+	stopIngest := ingesting(t, cfg, store)
+	within(t, 30*time.Second, "all rows", func() bool { return store.count() == len(ids) })
+	stopShip()
+	stopIngest()
+	if err := sp.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEventsThatAreNeverConfirmedAreSentAgain(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	cfg.ResendAfter = 2 * time.Second
+	sp := openSpool(t, t.TempDir())
+	stopShip := shipping(t, cfg, sp)
+	record(sp, 5)
+	within(t, 10*time.Second, "five messages", func() bool { return len(everything(t, cfg, schemas.TopicRequests)) == 5 })
+	// Acks of others show that an ingest lives; ours never come.
+	stopAcks := during(t, func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			publish(t, cfg, schemas.TopicAcks, Message{Value: []byte(`{"boot_id":1,"ranges":[[1,2]]}`)})
+			time.Sleep(100 * time.Millisecond)
+		}
+		return nil
+	})
+	within(t, 20*time.Second, "ten messages", func() bool { return len(everything(t, cfg, schemas.TopicRequests)) == 10 })
+	stopAcks()
+	stopShip()
+	if err := sp.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestShipWithoutABrokerEndsInTimeAndKeepsWhatItHas(t *testing.T) {
 	dir := t.TempDir()
 	sp := openSpool(t, dir)

@@ -30,11 +30,10 @@ func Ship(ctx context.Context, cfg Config, sp *spool.Spool) error {
 	}
 	defer k.close()
 	s := &shipper{k: k, sp: sp, pub: &Publisher{k: k, base: map[place]int64{}}, placed: make(chan struct{})}
+	// Also heartbeats tell of it, so that an idle proxy learns of it within a second.
 	s.pub.lost = func(topic string, partition int) {
-		if topic == schemas.TopicRequests {
-			n := sp.Resend(0)
-			k.log.Error("the broker lost records of a topic: what the store has not confirmed is sent again", "topic", topic, "partition", partition, "segments", n)
-		}
+		n := sp.Resend(0)
+		k.log.Error("the broker lost records of a topic: what the store has not confirmed is sent again", "topic", topic, "partition", partition, "segments", n)
 	}
 	// work outlives ctx by the time of the flush.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -57,10 +56,9 @@ type shipper struct {
 	pub    *Publisher
 	placed chan struct{} // closed when the acks are being read
 
-	mu      sync.Mutex
-	busy    bool      // records are with the publisher
-	heard   time.Time // of the last ack, anyone's
-	counted uint64    // heartbeats published
+	mu    sync.Mutex
+	busy  bool      // records are with the publisher
+	heard time.Time // of the last ack, anyone's
 }
 
 // events ships until ctx ends.
@@ -194,9 +192,6 @@ func (s *shipper) beat(ctx context.Context) {
 	}
 	if s.pub.Publish(ctx, schemas.TopicHeartbeats, msgs...) == nil {
 		s.sp.Announced(hs)
-		s.mu.Lock()
-		s.counted++
-		s.mu.Unlock()
 	}
 }
 
