@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 )
 
 // answerBuffer is how much of an answer is held back before its head is sent:
-// until then an error still has its own status, and the summary is complete.
+// until then an error still has its own status, and the summary is complete. A
+// client that sends wait_end_of_query=1 wants that for all of it: what does not
+// fit is kept in a file.
 const answerBuffer = 256 << 10
 
 // answer writes one response: encoded as asked, its head held back at first,
@@ -22,12 +25,16 @@ type answer struct {
 	held []byte
 	tag  string
 
+	wait  bool
+	tmp   string
+	spill *os.File
+
 	// summary is what the head says, filled in before it is sent.
 	summary func() string
 }
 
-func newAnswer(w http.ResponseWriter, r *http.Request) (*answer, error) {
-	a := &answer{w: w}
+func newAnswer(w http.ResponseWriter, r *http.Request, tmp string) (*answer, error) {
+	a := &answer{w: w, tmp: tmp, wait: isOne(r.URL.Query().Get("wait_end_of_query"))}
 	var tag [8]byte
 	_, _ = rand.Read(tag[:])
 	a.tag = hex.EncodeToString(tag[:])
@@ -56,10 +63,30 @@ func (h heldWriter) Write(p []byte) (int, error) {
 		a.held = append(a.held, p...)
 		return len(p), nil
 	}
+	if a.wait && !a.head {
+		return a.keep(p)
+	}
 	if err := a.sendHead(); err != nil {
 		return 0, err
 	}
 	return a.w.Write(p)
+}
+
+func (a *answer) keep(p []byte) (n int, err error) {
+	if a.spill == nil {
+		if a.spill, err = os.CreateTemp(a.tmp, "answer-*"); err != nil {
+			return 0, raise(codeCannotWriteFile, "the answer cannot be kept: %s. (CANNOT_WRITE_TO_FILE)", err)
+		}
+		_ = os.Remove(a.spill.Name()) // it goes when it is closed
+	}
+	return a.spill.Write(p)
+}
+
+// close frees what is kept.
+func (a *answer) close() {
+	if a.spill != nil {
+		_ = a.spill.Close()
+	}
 }
 
 func (a *answer) sendHead() error {
@@ -73,6 +100,11 @@ func (a *answer) sendHead() error {
 	a.w.WriteHeader(http.StatusOK)
 	_, err := a.w.Write(a.held)
 	a.held = nil
+	if a.spill != nil && err == nil {
+		if _, err = a.spill.Seek(0, io.SeekStart); err == nil {
+			_, err = io.Copy(a.w, a.spill)
+		}
+	}
 	return err
 }
 

@@ -43,9 +43,9 @@ type Broker struct {
 	once    sync.Once
 }
 
-// StartBroker opens the folder and listens. Errors say what stood in the way: an
+// StartBroker opens the folder and listens until Close. Errors say what stood in the way: an
 // address off loopback (there is no authentication), a taken port, a folder in use.
-func StartBroker(ctx context.Context, cfg BrokerConfig) (*Broker, error) {
+func StartBroker(_ context.Context, cfg BrokerConfig) (*Broker, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -86,7 +86,7 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (*Broker, error) {
 		return nil, fmt.Errorf("the broker cannot open its folder %s: %w; it holds no only copy, so it may be moved away and gnomon started again", cfg.Dir, err)
 	}
 	b.refuseCompaction()
-	go b.keep(ctx)
+	go b.keep()
 	return b, nil
 }
 
@@ -101,7 +101,7 @@ func (b *Broker) Close() error {
 }
 
 // keep drops old records until the end.
-func (b *Broker) keep(ctx context.Context) {
+func (b *Broker) keep() {
 	defer close(b.done)
 	tick := time.NewTicker(retentionEvery)
 	defer tick.Stop()
@@ -110,7 +110,6 @@ func (b *Broker) keep(ctx context.Context) {
 		case <-tick.C:
 			b.cluster.ApplyRetention()
 			continue
-		case <-ctx.Done():
 		case <-b.stop:
 		}
 		b.cluster.Close()

@@ -169,7 +169,7 @@ func (s *session) exec(query string) error {
 
 func (s *session) checked(h uintptr) (result, error) {
 	if h == 0 {
-		return result{}, errors.New("Code: 1001. DB::Exception: the engine gave no answer. (STD_EXCEPTION)")
+		return result{}, raise(codeStdException, "the engine gave no answer. (STD_EXCEPTION)")
 	}
 	r := result{s.lib, h}
 	if msg := s.lib.failure(h); msg != "" {

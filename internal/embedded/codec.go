@@ -78,7 +78,7 @@ func decoded(encoding string, body io.Reader) (io.Reader, error) {
 		}
 		return r, nil
 	case "zstd":
-		r, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(128<<20))
+		r, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 		if err != nil {
 			return nil, raise(codeCannotDecompress, "The body is not zstd: %s. (CANNOT_DECOMPRESS)", err)
 		}

@@ -61,10 +61,10 @@ type Engine struct {
 	log      *slog.Logger
 }
 
-// StartEngine starts the engine's process and returns once it answers. From then
-// on a crashed or hung process is killed and started again on the same port,
-// until Close or the end of ctx. The process ends with this one, however it
-// ends. Errors say what stood in the way: no library, a wrong one, a taken port,
+// StartEngine starts the engine's process and returns once it answers; ctx bounds
+// that alone. From then on a crashed or hung process is killed and started again
+// on the same port, until Close: whoever stops does so in order, and what writes
+// to the engine stops before it. The process ends with this one, however it ends. Errors say what stood in the way: no library, a wrong one, a taken port,
 // a folder in use.
 func StartEngine(ctx context.Context, cfg EngineConfig) (*Engine, error) {
 	if os.Getenv(childEnv) != "" {
@@ -105,7 +105,7 @@ func StartEngine(ctx context.Context, cfg EngineConfig) (*Engine, error) {
 		e.release()
 		return nil, err
 	}
-	go e.supervise(ctx, first)
+	go e.supervise(first)
 	return e, nil
 }
 
@@ -269,9 +269,11 @@ func (e *Engine) end(p *process, patience time.Duration) {
 }
 
 // supervise probes the child and replaces it when it is gone or hangs.
-func (e *Engine) supervise(ctx context.Context, p *process) {
+func (e *Engine) supervise(p *process) {
 	defer close(e.done)
 	defer e.release()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	backoff := backoffFirst
 	for {
 		why := e.watchOver(ctx, p)
@@ -286,8 +288,6 @@ func (e *Engine) supervise(ctx context.Context, p *process) {
 		e.end(p, 0)
 		for p = nil; p == nil; {
 			select {
-			case <-ctx.Done():
-				return
 			case <-e.stop:
 				return
 			case <-time.After(backoff):
@@ -309,8 +309,6 @@ func (e *Engine) watchOver(ctx context.Context, p *process) string {
 	failures := 0
 	for {
 		select {
-		case <-ctx.Done():
-			return ""
 		case <-e.stop:
 			return ""
 		case <-p.exited:

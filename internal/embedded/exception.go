@@ -9,29 +9,25 @@ import (
 	"strings"
 )
 
-// Codes of ClickHouse's exceptions that this endpoint itself raises.
+// Codes of ClickHouse's exceptions that this endpoint raises or knows.
 const (
-	codeUnknownFormat      = 73
 	codeBadArguments       = 36
 	codeNotImplemented     = 48
 	codeUnknownType        = 50
 	codeSyntaxError        = 62
-	codeUnknownSetting     = 115
+	codeUnknownFormat      = 73
+	codeUnknownCompression = 89
 	codeNoDataToInsert     = 108
+	codeUnknownSetting     = 115
+	codeIncorrectData      = 117
 	codeReadonly           = 164
-	codeQueryTooLarge      = 167
 	codeTooManyQueries     = 202
+	codeQueryTooLarge      = 229
 	codeCannotDecompress   = 271
+	codeCannotWriteFile    = 294
 	codeCancelled          = 394
 	codeAuthentication     = 516
-	codeNoFreeConnection   = 203
 	codeStdException       = 1001
-	codeIncorrectData      = 117
-	codeSessionNotFound    = 372
-	codeUnknownUserOrHost  = 195
-	codeCannotWriteToDisk  = 243
-	codeUnsupportedMethod  = 1
-	codeUnknownCompression = 89
 )
 
 // exception is an error in ClickHouse's words: a number that clients branch on,
@@ -80,18 +76,30 @@ func asException(err error) *exception {
 	return raise(codeStdException, "%s", err)
 }
 
-// statuses are ClickHouse's own HTTP statuses of exception codes; what is not
-// here is 500.
-var statuses = map[int]int{
-	// What the client wrote cannot be read.
-	26: 400, 27: 400, 33: 400, 36: 400, 38: 400, 41: 400, 42: 400, 43: 400, 44: 400, 46: 404, 50: 404, 53: 400, 57: 400, 62: 400,
-	69: 400, 70: 400, 72: 400, 73: 404, 82: 400, 107: 404, 115: 404, 117: 400, 130: 400, 131: 400, 168: 400, 321: 400, 441: 400, 456: 400, 457: 400,
-	// What it names is not there.
-	16: 404, 47: 404, 60: 404, 81: 404,
-	// It may not.
-	164: 500, 192: 404, 193: 403, 194: 401, 195: 403, 291: 403, 492: 404, 497: 403, 516: 403,
-	// Other.
-	48: 501, 159: 408, 202: 503, 203: 503, 241: 500, 242: 500, 271: 400, 372: 404, 373: 423, 394: 500, 89: 400,
+// statuses are the HTTP statuses that ClickHouse gives to exception codes; what
+// is in none of them is 500. Ours are 202 (waiting helps) and the last row (the
+// fault is the body's): in ClickHouse they are 500 too.
+var statuses = statusTable(map[int][]int{
+	http.StatusUnauthorized:          {194},
+	http.StatusForbidden:             {192, 193, 497, 512, 516},
+	http.StatusBadRequest:            {6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676},
+	http.StatusNotFound:              {46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511},
+	http.StatusRequestEntityTooLarge: {codeQueryTooLarge},
+	http.StatusNotImplemented:        {codeNotImplemented},
+	http.StatusServiceUnavailable:    {76, 209, 439, codeTooManyQueries},
+	http.StatusLengthRequired:        {381},
+	http.StatusRequestTimeout:        {159},
+	http.StatusUnsupportedMediaType:  {codeUnknownCompression, codeCannotDecompress},
+})
+
+func statusTable(rows map[int][]int) map[int]int {
+	m := map[int]int{}
+	for status, codes := range rows {
+		for _, code := range codes {
+			m[code] = status
+		}
+	}
+	return m
 }
 
 func (e *exception) status() int {

@@ -20,7 +20,7 @@ var forbiddenWords = []string{"OUTFILE", "INFILE", "OVERRIDE"}
 
 // forbiddenNames are functions that reach outside, under whatever quoting and
 // also where a function's bare name is enough (APPLY, higher-order functions).
-var forbiddenNames = []string{"file", "catboostevaluate", "evalmlmethod"}
+var forbiddenNames = []string{"file", "catboostevaluate", "evalmlmethod", "aiclassify", "aiextract", "aigenerate", "aitranslate"}
 
 // harmlessTableFunctions make rows from nothing or from tables.
 var harmlessTableFunctions = []string{

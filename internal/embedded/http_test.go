@@ -127,8 +127,8 @@ func TestParametersAndSettings(t *testing.T) {
 	}{
 		{"a typed parameter", reader, q("SELECT {n:UInt8} + 1, {s:String}", "param_n", "41", "param_s", "it's"), "42\tit\\'s\n", 200},
 		{"an array as parameter", reader, q("SELECT arraySum({a:Array(UInt8)})", "param_a", "[1,2,3]"), "6\n", 200},
-		{"a parameter that is not of its type", reader, q("SELECT {n:UInt8}", "param_n", "x"), "Code: 457. ", 400},
-		{"a missing parameter", reader, q("SELECT {n:UInt8}"), "Code: 456. ", 400},
+		{"a parameter that is not of its type", reader, q("SELECT {n:UInt8}", "param_n", "x"), "Code: 457. ", 500},
+		{"a missing parameter", reader, q("SELECT {n:UInt8}"), "Code: 456. ", 500},
 		{"a setting that a reader may send", reader, q("SELECT getSetting('max_block_size')", "max_block_size", "1000"), "1000\n", 200},
 		{"a reader's time limit by default", reader, q("SELECT getSetting('max_execution_time')"), "60\n", 200},
 		{"a reader's wish for no limit", reader, q("SELECT getSetting('max_execution_time')", "max_execution_time", "0"), "600\n", 200},

@@ -154,7 +154,7 @@ func (s *server) kill(mark string) {
 func (s *server) keepBody(body io.Reader) (path string, err error) {
 	f, err := os.CreateTemp(s.tmp, "insert-*")
 	if err != nil {
-		return "", raise(codeCannotWriteToDisk, "the insert's data cannot be kept: %s. (CANNOT_WRITE_TO_FILE)", err)
+		return "", raise(codeCannotWriteFile, "the insert's data cannot be kept: %s. (CANNOT_WRITE_TO_FILE)", err)
 	}
 	_, err = io.Copy(f, body)
 	if cerr := f.Close(); err == nil {
@@ -269,7 +269,7 @@ func (s *server) answerNative(c *session, a *answer, req *request) error {
 func (s *server) answerPiped(c *session, a *answer, req *request, done *progress) error {
 	path := filepath.Join(s.tmp, "answer-"+strconv.FormatUint(s.serial.Add(1), 10))
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		return raise(codeCannotWriteToDisk, "no pipe for the answer: %s. (CANNOT_WRITE_TO_FILE)", err)
+		return raise(codeCannotWriteFile, "no pipe for the answer: %s. (CANNOT_WRITE_TO_FILE)", err)
 	}
 	defer func() { _ = os.Remove(path) }()
 	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)

@@ -58,7 +58,7 @@ func TestAReaderCannotReachOutsideOfTheTables(t *testing.T) {
 		"SELECT * FROM executable('cat', 'TSV', 'a String')", "SELECT * FROM input('a String')", "SELECT * FROM sqlite('%[1]s', 'a')", "SELECT * FROM filesystem('%[1]s')", "SELECT * FROM dictionary('x')",
 		"SELECT * FROM cluster('default', box.t)", "SELECT * FROM fileCluster('default', '%[1]s')", "SELECT * FROM postgresql('127.0.0.1:1','a','b','c','d')", "SELECT * FROM redis('127.0.0.1:1','k','k String')", "SELECT * FROM mongodb('127.0.0.1:1','a','b','c','d','x String')",
 		"SELECT * FROM iceberg('%[3]s')", "SELECT * FROM deltaLake('%[3]s')", "SELECT * FROM hdfs('%[3]s')", "SELECT * FROM azureBlobStorage('%[3]s')", "SELECT * FROM jdbc('a','b','c')", "SELECT * FROM odbc('a','b','c')",
-		"SELECT catboostEvaluate('%[1]s', 1)", "SELECT $x$file$x$", "SELECT 1; SELECT 2", "SELECT 1; INSERT INTO box.t VALUES (2)", "SELECT 1 FORMAT CSV; DROP TABLE box.t", "PARALLEL WITH SELECT 1", "1 + 1", "",
+		"SELECT catboostEvaluate('%[1]s', 1)", "SELECT aiGenerate('x', 'y')", "SELECT AIGenerate('x', 'y')", "SELECT * FROM system.tables, LATERAL file('%[1]s')", "SELECT $x$file$x$", "SELECT 1; SELECT 2", "SELECT 1; INSERT INTO box.t VALUES (2)", "SELECT 1 FORMAT CSV; DROP TABLE box.t", "PARALLEL WITH SELECT 1", "1 + 1", "",
 		"SELECT ‘x’", "SELECT file（'%[1]s')", "SELECT 1 # x\n, file('%[1]s')", "SELECT '\\' , file('%[1]s') --'", "SELECT 1 /* /* */ , file('%[1]s') /* */",
 	} {
 		query = fmt.Sprintf(strings.ReplaceAll(query, "%%", "%"), secret, out, address)

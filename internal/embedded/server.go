@@ -220,11 +220,12 @@ func (s *server) serveQuery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	a, err := newAnswer(w, r)
+	a, err := newAnswer(w, r, s.tmp)
 	if err != nil {
 		writeException(w, asException(err))
 		return
 	}
+	defer a.close()
 	if err := s.execute(r.Context(), w, a, req); err != nil {
 		s.log.Debug("query failed", "query_id", id, "writer", req.writer, "error", err)
 		a.fail(asException(err))
@@ -261,6 +262,8 @@ func (s *server) readRequest(r *http.Request) (*request, error) {
 		return nil, raise(codeNotImplemented, "The method %s is not known here: GET and POST are. (NOT_IMPLEMENTED)", r.Method)
 	case q.Get("session_id") != "":
 		return nil, raise(codeNotImplemented, "Sessions are not kept by the embedded engine: leave session_id out and send settings with each query. (NOT_IMPLEMENTED)")
+	case !writer && isOne(q.Get("decompress")):
+		return nil, raise(codeNotImplemented, "A read-only user has nothing to send in compressed blocks: leave decompress out. (NOT_IMPLEMENTED)")
 	case strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/"):
 		return nil, raise(codeNotImplemented, "External tables are not taken by the embedded engine. (NOT_IMPLEMENTED)")
 	}

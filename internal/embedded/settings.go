@@ -31,7 +31,7 @@ var anyoneSettings = []string{
 	"output_format_pretty_max_value_width", "output_format_pretty_row_numbers", "output_format_write_statistics", "format_csv_delimiter",
 	"format_csv_null_representation", "format_tsv_null_representation", "output_format_parquet_compression_method", "output_format_parquet_string_as_string",
 	"output_format_arrow_string_as_string", "output_format_native_write_json_as_string", "bool_true_representation", "bool_false_representation",
-	"use_query_cache", "log_comment", "priority", "allow_experimental_analyzer", "enable_analyzer", "optimize_read_in_order", "do_not_merge_across_partitions_select_final",
+	"use_query_cache", "priority", "allow_experimental_analyzer", "enable_analyzer", "optimize_read_in_order", "do_not_merge_across_partitions_select_final",
 	"max_final_threads", "use_skip_indexes_if_final", "max_bytes_ratio_before_external_group_by", "max_bytes_ratio_before_external_sort",
 }
 
