@@ -14,6 +14,14 @@ import (
 func (n *node) settings() analyzer.Settings {
 	s := analyzer.DefaultSettings()
 	s.Margin, s.Alpha, s.PlannedDays = n.c.Quality.Margin, n.c.Quality.Alpha, n.c.Observe.Days
+	s.DraftThreshold = n.c.Proxy.DraftThreshold
+	s.Rehearses = n.c.RehearsalPermitted
+	s.Threshold = func(workload string) float64 {
+		if p := n.keeper.Policy(n.c.Project, workload); p != nil && p.Candidate != "" {
+			return p.Threshold
+		}
+		return n.c.Proxy.DraftThreshold
+	}
 	return s
 }
 

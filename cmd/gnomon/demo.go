@@ -132,6 +132,7 @@ func (a *app) demoConfig(dir, providers string, w *simulator.World) (*config.Con
 	c.DataDir = dir
 	c.Kafka.Brokers, c.ClickHouse.DSN, c.ClickHouse.ReadDSN = nil, "", ""
 	c.Ladders = nil
+	c.Proxy.DraftThreshold = simulator.DraftThreshold
 	c.Observe.Every = time.Minute
 	c.Log.Level = "error"
 	c.Providers = map[string]config.Provider{

@@ -123,7 +123,7 @@ func Default() Config {
 		Proxy: Proxy{
 			Addr: ":8080", MaxInFlight: 20_000, CaptureBytes: 4 << 20,
 			ConnectTimeout: 10 * time.Second, HeaderTimeout: 10 * time.Minute, IdleTimeout: 5 * time.Minute,
-			DrainTimeout: 30 * time.Second, DraftThreshold: 0.5,
+			DrainTimeout: 30 * time.Second, DraftThreshold: 0.7,
 		},
 		Admin:      Admin{Addr: "127.0.0.1:8081"},
 		Kafka:      Kafka{Listen: "127.0.0.1:19092"},
