@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,6 +89,51 @@ func TestTheBrokerKeepsRecordsAndOffsetsOverARestart(t *testing.T) {
 	write(t, b.Addr(), "a", 1000, 1100)
 	if first, last := read(b.Addr(), 700); first != "400" || last != "1099" {
 		t.Errorf("after the restart the group read %s to %s", first, last)
+	}
+}
+
+func TestTheBrokerLosesNothingThatItAcknowledgedByKill9(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), brokerEnv+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	var addr string
+	if _, err := fmt.Fscan(out, &addr); err != nil {
+		t.Fatal(err)
+	}
+	if err := createTopic(addr, "a"); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := make(chan int, 1)
+	go func() { // writes until the broker is gone
+		w := &kafka.Writer{Addr: kafka.TCP(addr), Topic: "a", RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond, MaxAttempts: 1}
+		defer func() { _ = w.Close() }()
+		n := 0
+		for w.WriteMessages(context.Background(), kafka.Message{Value: fmt.Append(nil, n)}) == nil {
+			if n++; n == 200 {
+				_ = cmd.Process.Kill()
+			}
+		}
+		acknowledged <- n
+	}()
+	n := <-acknowledged
+	_ = cmd.Wait()
+	b := startBroker(t, dir)
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{b.Addr()}, Topic: "a", MaxWait: 50 * time.Millisecond})
+	defer func() { _ = r.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for i := range n {
+		if m, err := r.ReadMessage(ctx); err != nil || string(m.Value) != fmt.Sprint(i) {
+			t.Fatalf("record %d of %d is %q, %v", i, n, m.Value, err)
+		}
 	}
 }
 

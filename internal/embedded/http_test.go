@@ -231,3 +231,34 @@ func TestWhoMayAsk(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAnswerMayBeAskedForWhole(t *testing.T) {
+	reader := embeddedtest.ReaderEngine(t)
+	for _, format := range []string{"CSV", "Native"} {
+		// It fails after much was told: only whole answers can still say so in their status.
+		resp, body := ask(t, reader, http.MethodGet, q("SELECT number, throwIf(number = 900000) FROM numbers(1000000)", "wait_end_of_query", "1", "default_format", format), nil)
+		if resp.StatusCode != http.StatusInternalServerError || !strings.HasPrefix(body, "Code: 395.") {
+			t.Errorf("%s: %s %.100q", format, resp.Status, body)
+		}
+		resp, body = ask(t, reader, http.MethodGet, q("SELECT number FROM numbers(1000000)", "wait_end_of_query", "1", "default_format", format), nil)
+		if resp.StatusCode != http.StatusOK || len(body) < 6_000_000 || !strings.Contains(resp.Header.Get("X-ClickHouse-Summary"), `"read_rows":"1000000"`) {
+			t.Errorf("%s: %s, %d bytes, %s", format, resp.Status, len(body), resp.Header.Get("X-ClickHouse-Summary"))
+		}
+	}
+}
+
+func TestABrokenAnswerEndsBroken(t *testing.T) {
+	resp, err := http.Get(embeddedtest.ReaderEngine(t) + "/?" + q("SELECT number, throwIf(number = 2900000) FROM numbers(3000000) FORMAT CSV"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	tag := resp.Header.Get("X-ClickHouse-Exception-Tag")
+	if err == nil || resp.StatusCode != http.StatusOK || len(tag) != 16 {
+		t.Errorf("%s, %v, tag %q", resp.Status, err, tag)
+	}
+	if tail := string(body[max(0, len(body)-400):]); !strings.Contains(tail, "\r\n__exception__\r\n"+tag+"\r\nCode: 395. DB::Exception: ") || !strings.HasSuffix(tail, " "+tag+"\r\n__exception__\r\n") {
+		t.Errorf("it ends %q", tail)
+	}
+}

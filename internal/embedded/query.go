@@ -62,8 +62,8 @@ func (s *server) execute(ctx context.Context, w http.ResponseWriter, a *answer, 
 	watched := s.watch(ctx, mark)
 	defer watched()
 	started := time.Now()
-	done := progress{started: started}
-	a.summary = func() string { return done.String() }
+	var done progress
+	a.summary = func() string { return done.String(time.Since(started)) }
 	switch {
 	case req.st.kind == kindInsert:
 		done, err = s.insert(c, req, data)
@@ -73,7 +73,7 @@ func (s *server) execute(ctx context.Context, w http.ResponseWriter, a *answer, 
 		case !streams(req.st.text):
 			done, err = s.answerWhole(c, a, req, native)
 		case native:
-			err = s.answerNative(c, a, req)
+			err = s.answerNative(c, a, req, &done)
 		default:
 			err = s.answerPiped(c, a, req, &done)
 		}
@@ -83,7 +83,6 @@ func (s *server) execute(ctx context.Context, w http.ResponseWriter, a *answer, 
 	if err != nil {
 		return err
 	}
-	done.started = started
 	return a.finish()
 }
 
@@ -100,12 +99,18 @@ func streams(query string) bool {
 // progress is what X-ClickHouse-Summary tells.
 type progress struct {
 	readRows, readBytes, writtenRows, writtenBytes uint64
-	started                                        time.Time
 }
 
-func (p progress) String() string {
+func (p progress) String(took time.Duration) string {
 	return fmt.Sprintf(`{"read_rows":"%d","read_bytes":"%d","written_rows":"%d","written_bytes":"%d","total_rows_to_read":"0","result_rows":"0","result_bytes":"0","elapsed_ns":"%d"}`,
-		p.readRows, p.readBytes, p.writtenRows, p.writtenBytes, time.Since(p.started).Nanoseconds())
+		p.readRows, p.readBytes, p.writtenRows, p.writtenBytes, took.Nanoseconds())
+}
+
+func (p *progress) add(q progress) {
+	p.readRows += q.readRows
+	p.readBytes += q.readBytes
+	p.writtenRows += q.writtenRows
+	p.writtenBytes += q.writtenBytes
 }
 
 func (r result) progress() progress {
@@ -236,7 +241,7 @@ func (s *server) answerWhole(c *session, a *answer, req *request, native bool) (
 }
 
 // answerNative streams blocks, written anew at the client's revision.
-func (s *server) answerNative(c *session, a *answer, req *request) error {
+func (s *server) answerNative(c *session, a *answer, req *request, done *progress) error {
 	st, err := c.stream(req.st.text, "Native", req.params)
 	if err != nil {
 		return err
@@ -249,6 +254,7 @@ func (s *server) answerNative(c *session, a *answer, req *request) error {
 			return err
 		}
 		out := r.bytes()
+		done.add(r.progress())
 		if req.revision > 0 {
 			if buf, err = reviseNative(buf[:0], out, req.revision); err != nil {
 				r.free()
@@ -281,27 +287,32 @@ func (s *server) answerPiped(c *session, a *answer, req *request, done *progress
 	if err != nil {
 		return err
 	}
-	ran := make(chan error, 1)
+	type outcome struct {
+		progress
+		err error
+	}
+	ran := make(chan outcome, 1)
 	go func() {
 		query := req.st.text + "\nINTO OUTFILE " + quote(path) + " TRUNCATE COMPRESSION 'none' FORMAT " + req.format
 		r, err := c.run(query, "Null", req.params)
+		o := outcome{err: err}
 		if err == nil {
-			*done = r.progress()
+			o.progress = r.progress()
 			r.free()
 		}
 		_ = ours.Close()
-		ran <- err
+		ran <- o
 	}()
-	copied := s.copyPiped(a, reader, req)
-	err = <-ran
-	return errors.Join(err, copied)
+	copied := s.copyPiped(a, reader)
+	o := <-ran
+	*done = o.progress
+	return errors.Join(o.err, copied)
 }
 
 // copyPiped copies until the pipe's end, and goes on reading into nothing when
 // the client is gone: the engine must not wait on a full pipe.
-func (s *server) copyPiped(a *answer, reader io.Reader, req *request) error {
-	var out io.Writer = a
-	_, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{reader}, make([]byte, 64<<10))
+func (s *server) copyPiped(a *answer, reader io.Reader) error {
+	_, err := io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{reader}, make([]byte, 64<<10))
 	if err != nil {
 		_, _ = io.Copy(io.Discard, reader)
 		return raise(codeCancelled, "the client left: %s. (QUERY_WAS_CANCELLED)", err)

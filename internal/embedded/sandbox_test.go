@@ -13,6 +13,30 @@ import (
 	"github.com/gnomon-llm/gnomon/internal/embedded/embeddedtest"
 )
 
+// outside are statements that a reader must be refused; %[1]s is a file that is
+// there, %[2]s one that is not, %[3]s an address that listens.
+var outside = []string{
+	"INSERT INTO box.t VALUES (2)", "INSERT INTO box.t SELECT 2", "INSERT INTO FUNCTION file('%[2]s') SELECT 1", "INSERT INTO box.t FROM INFILE '%[1]s' FORMAT CSV",
+	"CREATE TABLE box.u (a UInt8) ENGINE = Memory", "CREATE TEMPORARY TABLE u (a UInt8)", "CREATE FUNCTION f AS x -> x", "CREATE USER u", "CREATE DATABASE v",
+	"DROP TABLE box.t", "TRUNCATE TABLE box.t", "ALTER TABLE box.t DELETE WHERE 1", "RENAME TABLE box.t TO box.z", "DETACH TABLE box.t", "ATTACH TABLE box.t", "OPTIMIZE TABLE box.t",
+	"UPDATE box.t SET a = 2 WHERE 1", "DELETE FROM box.t WHERE 1", "EXCHANGE TABLES box.t AND box.t", "UNDROP TABLE box.t", "MOVE USER a TO b",
+	"SYSTEM SHUTDOWN", "SYSTEM DROP MARK CACHE", "SYSTEM FLUSH LOGS", "KILL QUERY WHERE 1", "GRANT ALL ON *.* TO default", "EXECUTE AS default", "BEGIN TRANSACTION",
+	"BACKUP TABLE box.t TO File('%[2]s')", "RESTORE TABLE box.t FROM File('%[1]s')", "CHECK TABLE box.t", "USE box", "SET readonly = 0", "SET max_threads = 3", "SET ROLE x",
+	"SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS readonly = 2", "SELECT 1 SETTINGS max_threads = 9", "SELECT * FROM (SELECT 1 SETTINGS readonly = 0)",
+	"SELECT * FROM file('%[1]s')", "SELECT * FROM FILE('%[1]s')", "SELECT file('%[1]s')", "SELECT `file`('%[1]s')", "SELECT \"file\" ('%[1]s')", "SELECT file /* x */ ('%[1]s')", "SELECT file -- x\n('%[1]s')",
+	"SELECT 'x' APPLY file", "SELECT * APPLY(file) FROM (SELECT '%[1]s')", "SELECT arrayMap(file, ['%[1]s'])", "SELECT arrayMap(x -> file(x), ['%[1]s'])", "SELECT (file)('%[1]s')",
+	"WITH file('%[1]s') AS x SELECT x", "SELECT * FROM `%[1]s`", "SELECT * FROM '%[1]s'", "SELECT * FROM view(SELECT * FROM file('%[1]s'))", "SELECT * FROM box.t WHERE a IN (SELECT * FROM file('%[1]s'))",
+	"DESCRIBE TABLE file('%[1]s')", "DESC file('%[1]s')", "DESCRIBE (SELECT file('%[1]s'))", "DESCRIBE TABLE url('%[3]s')", "DESCRIBE TABLE `url`('%[3]s', 'CSV')", "DESCRIBE s3('%[3]s/b/x.csv')",
+	"EXPLAIN SELECT file('%[1]s')", "EXPLAIN PLAN SELECT * FROM file('%[1]s')", "EXPLAIN TABLE OVERRIDE file('%[1]s') PARTITION BY a", "SHOW TABLES FROM box INTO OUTFILE '%[2]s'",
+	"SELECT 1 INTO OUTFILE '%[2]s'", "SELECT 1 into /* x */ outfile '%[2]s' TRUNCATE FORMAT CSV", "SELECT 1 INTO OUTFILE '%[2]s' APPEND", "SELECT 1 UNION ALL SELECT 2 INTO OUTFILE '%[2]s' AND STDOUT",
+	"SELECT * FROM url('%[3]s', 'TSV', 'a String')", "SELECT * FROM URL('%[3]s')", "SELECT * FROM s3('%[3]s', 'CSV', 'a String')", "SELECT * FROM remote('%[3]s', box, t)", "SELECT * FROM mysql('127.0.0.1:1','a','b','c','d')",
+	"SELECT * FROM executable('cat', 'TSV', 'a String')", "SELECT * FROM input('a String')", "SELECT * FROM sqlite('%[1]s', 'a')", "SELECT * FROM filesystem('%[1]s')", "SELECT * FROM dictionary('x')",
+	"SELECT * FROM cluster('default', box.t)", "SELECT * FROM fileCluster('default', '%[1]s')", "SELECT * FROM postgresql('127.0.0.1:1','a','b','c','d')", "SELECT * FROM redis('127.0.0.1:1','k','k String')", "SELECT * FROM mongodb('127.0.0.1:1','a','b','c','d','x String')",
+	"SELECT * FROM iceberg('%[3]s')", "SELECT * FROM deltaLake('%[3]s')", "SELECT * FROM hdfs('%[3]s')", "SELECT * FROM azureBlobStorage('%[3]s')", "SELECT * FROM jdbc('a','b','c')", "SELECT * FROM odbc('a','b','c')",
+	"SELECT catboostEvaluate('%[1]s', 1)", "SELECT aiGenerate('x', 'y')", "SELECT AIGenerate('x', 'y')", "SELECT * FROM system.tables, LATERAL file('%[1]s')", "SELECT $x$file$x$", "SELECT 1; SELECT 2", "SELECT 1; INSERT INTO box.t VALUES (2)", "SELECT 1 FORMAT CSV; DROP TABLE box.t", "PARALLEL WITH SELECT 1", "1 + 1", "",
+	"SELECT ‘x’", "SELECT file（'%[1]s')", "SELECT 1 # x\n, file('%[1]s')", "SELECT '\\' , file('%[1]s') --'", "SELECT 1 /* /* */ , file('%[1]s') /* */",
+}
+
 func TestAReaderCannotReachOutsideOfTheTables(t *testing.T) {
 	writer, reader := embeddedtest.Engine(t), embeddedtest.ReaderEngine(t)
 	run(t, writer, "CREATE DATABASE IF NOT EXISTS box")
@@ -40,27 +64,7 @@ func TestAReaderCannotReachOutsideOfTheTables(t *testing.T) {
 		}
 	}()
 	address := "http://" + ln.Addr().String() + "/x"
-	for _, query := range []string{
-		"INSERT INTO box.t VALUES (2)", "INSERT INTO box.t SELECT 2", "INSERT INTO FUNCTION file('%[2]s') SELECT 1", "INSERT INTO box.t FROM INFILE '%[1]s' FORMAT CSV",
-		"CREATE TABLE box.u (a UInt8) ENGINE = Memory", "CREATE TEMPORARY TABLE u (a UInt8)", "CREATE FUNCTION f AS x -> x", "CREATE USER u", "CREATE DATABASE v",
-		"DROP TABLE box.t", "TRUNCATE TABLE box.t", "ALTER TABLE box.t DELETE WHERE 1", "RENAME TABLE box.t TO box.z", "DETACH TABLE box.t", "ATTACH TABLE box.t", "OPTIMIZE TABLE box.t",
-		"UPDATE box.t SET a = 2 WHERE 1", "DELETE FROM box.t WHERE 1", "EXCHANGE TABLES box.t AND box.t", "UNDROP TABLE box.t", "MOVE USER a TO b",
-		"SYSTEM SHUTDOWN", "SYSTEM DROP MARK CACHE", "SYSTEM FLUSH LOGS", "KILL QUERY WHERE 1", "GRANT ALL ON *.* TO default", "EXECUTE AS default", "BEGIN TRANSACTION",
-		"BACKUP TABLE box.t TO File('%[2]s')", "RESTORE TABLE box.t FROM File('%[1]s')", "CHECK TABLE box.t", "USE box", "SET readonly = 0", "SET max_threads = 3", "SET ROLE x",
-		"SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS readonly = 2", "SELECT 1 SETTINGS max_threads = 9", "SELECT * FROM (SELECT 1 SETTINGS readonly = 0)",
-		"SELECT * FROM file('%[1]s')", "SELECT * FROM FILE('%[1]s')", "SELECT file('%[1]s')", "SELECT `file`('%[1]s')", "SELECT \"file\" ('%[1]s')", "SELECT file /* x */ ('%[1]s')", "SELECT file -- x\n('%[1]s')",
-		"SELECT 'x' APPLY file", "SELECT * APPLY(file) FROM (SELECT '%[1]s')", "SELECT arrayMap(file, ['%[1]s'])", "SELECT arrayMap(x -> file(x), ['%[1]s'])", "SELECT (file)('%[1]s')",
-		"WITH file('%[1]s') AS x SELECT x", "SELECT * FROM `%[1]s`", "SELECT * FROM '%[1]s'", "SELECT * FROM view(SELECT * FROM file('%[1]s'))", "SELECT * FROM box.t WHERE a IN (SELECT * FROM file('%[1]s'))",
-		"DESCRIBE TABLE file('%[1]s')", "DESC file('%[1]s')", "DESCRIBE (SELECT file('%[1]s'))", "DESCRIBE TABLE url('%[3]s')", "DESCRIBE TABLE `url`('%[3]s', 'CSV')", "DESCRIBE s3('%[3]s/b/x.csv')",
-		"EXPLAIN SELECT file('%[1]s')", "EXPLAIN PLAN SELECT * FROM file('%[1]s')", "EXPLAIN TABLE OVERRIDE file('%[1]s') PARTITION BY a", "SHOW TABLES FROM box INTO OUTFILE '%[2]s'",
-		"SELECT 1 INTO OUTFILE '%[2]s'", "SELECT 1 into /* x */ outfile '%[2]s' TRUNCATE FORMAT CSV", "SELECT 1 INTO OUTFILE '%[2]s' APPEND", "SELECT 1 UNION ALL SELECT 2 INTO OUTFILE '%[2]s' AND STDOUT",
-		"SELECT * FROM url('%[3]s', 'TSV', 'a String')", "SELECT * FROM URL('%[3]s')", "SELECT * FROM s3('%[3]s', 'CSV', 'a String')", "SELECT * FROM remote('%[3]s', box, t)", "SELECT * FROM mysql('127.0.0.1:1','a','b','c','d')",
-		"SELECT * FROM executable('cat', 'TSV', 'a String')", "SELECT * FROM input('a String')", "SELECT * FROM sqlite('%[1]s', 'a')", "SELECT * FROM filesystem('%[1]s')", "SELECT * FROM dictionary('x')",
-		"SELECT * FROM cluster('default', box.t)", "SELECT * FROM fileCluster('default', '%[1]s')", "SELECT * FROM postgresql('127.0.0.1:1','a','b','c','d')", "SELECT * FROM redis('127.0.0.1:1','k','k String')", "SELECT * FROM mongodb('127.0.0.1:1','a','b','c','d','x String')",
-		"SELECT * FROM iceberg('%[3]s')", "SELECT * FROM deltaLake('%[3]s')", "SELECT * FROM hdfs('%[3]s')", "SELECT * FROM azureBlobStorage('%[3]s')", "SELECT * FROM jdbc('a','b','c')", "SELECT * FROM odbc('a','b','c')",
-		"SELECT catboostEvaluate('%[1]s', 1)", "SELECT aiGenerate('x', 'y')", "SELECT AIGenerate('x', 'y')", "SELECT * FROM system.tables, LATERAL file('%[1]s')", "SELECT $x$file$x$", "SELECT 1; SELECT 2", "SELECT 1; INSERT INTO box.t VALUES (2)", "SELECT 1 FORMAT CSV; DROP TABLE box.t", "PARALLEL WITH SELECT 1", "1 + 1", "",
-		"SELECT ‘x’", "SELECT file（'%[1]s')", "SELECT 1 # x\n, file('%[1]s')", "SELECT '\\' , file('%[1]s') --'", "SELECT 1 /* /* */ , file('%[1]s') /* */",
-	} {
+	for _, query := range outside {
 		query = fmt.Sprintf(strings.ReplaceAll(query, "%%", "%"), secret, out, address)
 		query, _, _ = strings.Cut(query, "%!(EXTRA")
 		resp, body := ask(t, reader, http.MethodPost, "", strings.NewReader(query))

@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/segmentio/kafka-go"
+	"go.uber.org/goleak"
 
 	"github.com/gnomon-llm/gnomon/internal/embedded"
 	"github.com/gnomon-llm/gnomon/internal/embedded/embeddedtest"
@@ -156,8 +160,12 @@ func someLibrary(t testing.TB) string {
 	return ""
 }
 
-// parentEnv makes this test binary start an engine, tell its pid, and wait.
-const parentEnv = "GNOMON_TEST_PARENT_DIR"
+// parentEnv makes this test binary start an engine, tell its pid, and wait;
+// brokerEnv a broker.
+const (
+	parentEnv = "GNOMON_TEST_PARENT_DIR"
+	brokerEnv = "GNOMON_TEST_BROKER_DIR"
+)
 
 func TestMain(m *testing.M) {
 	embedded.RunEngineChildIfAsked()
@@ -168,6 +176,15 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		fmt.Println(e.Pid(), e.Addr())
+		select {}
+	}
+	if dir := os.Getenv(brokerEnv); dir != "" {
+		b, err := embedded.StartBroker(context.Background(), embedded.BrokerConfig{Dir: dir, Listen: "127.0.0.1:0"})
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		fmt.Println(b.Addr())
 		select {}
 	}
 	embeddedtest.Main(m)
@@ -232,6 +249,23 @@ func TestClosingEndsTheProcessAndFreesThePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = ln.Close()
+}
+
+func TestNoGoroutineStaysBehind(t *testing.T) {
+	embeddedtest.Engine(t) // the shared one stays
+	leak := goleak.IgnoreCurrent()
+	e, dsn := ownEngine(t, embedded.EngineConfig{})
+	run(t, dsn, "SELECT 1")
+	b := startBroker(t, t.TempDir())
+	if err := createTopic(b.Addr(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	kafka.DefaultTransport.(*kafka.Transport).CloseIdleConnections()
+	goleak.VerifyNone(t, leak)
 }
 
 func TestNothingOfTheParentsEnvironmentIsInTheEngine(t *testing.T) {
