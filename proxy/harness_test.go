@@ -60,6 +60,7 @@ type rig struct {
 	parts classifier.Parts
 	stop  func()
 	reg   *prometheus.Registry
+	logs  *logged
 
 	mu       sync.Mutex
 	snap     *classifier.Snapshot
@@ -67,6 +68,24 @@ type rig struct {
 }
 
 type parts = classifier.Parts
+
+// logged is a log that may be read while it is written.
+type logged struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
 
 type option func(*Config, *parts)
 
@@ -82,7 +101,7 @@ func testBook(t testing.TB) *savings.Book {
 func newRig(t *testing.T, opts ...option) *rig {
 	t.Helper()
 	up := newStandIn(t)
-	r := &rig{t: t, rec: &memory{}, up: up, reg: prometheus.NewRegistry()}
+	r := &rig{t: t, rec: &memory{}, up: up, reg: prometheus.NewRegistry(), logs: &logged{}}
 	book := testBook(t)
 	r.parts = classifier.Parts{
 		Project: "acme", Prices: book, DraftThreshold: 1, Ladders: classifier.BuiltinLadders(), Capabilities: classifier.BuiltinCapabilities(),
@@ -104,7 +123,7 @@ func newRig(t *testing.T, opts ...option) *rig {
 	if cfg.KeepPayload != nil {
 		sink = func(p schemas.Payload) { r.mu.Lock(); r.payloads = append(r.payloads, p); r.mu.Unlock() }
 	}
-	p, err := New(cfg, r.rec, r.snapshot, book, sink, slog.New(slog.DiscardHandler), r.reg)
+	p, err := New(cfg, r.rec, r.snapshot, book, sink, slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), r.reg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,12 +94,11 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n, err := u.src.Read(p)
 	u.n.Add(int64(n))
-	if err == io.EOF { //nolint:errorlint // readers return it bare
-		// The server reads on to notice a leaving client: without a deadline.
-		_ = u.rc.SetReadDeadline(time.Time{})
-	} else if err != nil {
+	if err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
 		u.err.Store(&err)
 	}
+	// At EOF the server takes the deadline off by itself: it reads on to notice
+	// a leaving client.
 	return n, err
 }
 
