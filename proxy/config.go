@@ -112,11 +112,16 @@ func newRow(p Provider) (*row, error) {
 	return &row{Provider: p, scheme: u.Scheme, host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/")}, nil
 }
 
-// authorize puts the stored credential on a request in the form its provider
-// takes, in place of whatever the client sent.
-func (r *row) authorize(h http.Header) {
-	for _, name := range credentialHeaders {
-		delete(h, name)
+// authorize makes the headers of a request that goes to another provider than
+// the client sent it to: what any provider may know, and the stored credential
+// in the form that this one takes. A list of what passes, not of what is held
+// back: a header that nobody has thought of may hold a key, too.
+func (r *row) authorize(client http.Header) http.Header {
+	h := make(http.Header, len(passesElsewhere)+2)
+	for name, values := range client {
+		if passesElsewhere[name] || strings.HasPrefix(name, "X-Stainless-") {
+			h[name] = values
+		}
 	}
 	switch r.Dialect {
 	case dialect.FamilyAnthropic:
@@ -129,11 +134,10 @@ func (r *row) authorize(h http.Header) {
 	default:
 		h["Authorization"] = []string{"Bearer " + r.APIKey}
 	}
+	return h
 }
 
-// credentialHeaders carry a caller's credential, or bind a request to its
-// account: none of them goes to another provider than the one it was sent for.
-var credentialHeaders = []string{
-	"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Cookie", "Openai-Organization", "Openai-Project",
-	"Anthropic-Workspace-Id", "X-Amz-Security-Token",
+var passesElsewhere = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Anthropic-Beta": true, "Anthropic-Version": true, "Content-Type": true,
+	"Idempotency-Key": true, "Traceparent": true, "Tracestate": true, "User-Agent": true,
 }

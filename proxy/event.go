@@ -76,8 +76,9 @@ func (o *Observer) count(ev *schemas.RequestEvent, d *Decided, a *Answer, read *
 		ev.Usage, ev.UsageSource = read.Usage, schemas.UsageProvider
 	case whole && (read.Foreign || read.Bytes == 0):
 		// A login page, a 204: not the API's answer, nothing is known.
-	case ev.Status == schemas.StatusRefused, ev.Status == schemas.StatusProviderError && ev.HTTPStatus >= 400, !a.Sent && read.Bytes == 0:
-		// The provider refused it, or never had it: nothing was used.
+	case ev.Status == schemas.StatusRefused, ev.Status == schemas.StatusProviderError && ev.HTTPStatus >= 400, !a.Sent && read.Bytes == 0, read.Failed && read.Events == 0 && !read.HasUsage:
+		// The provider refused it (some say so behind a status of 200), or never
+		// had it: nothing was used.
 	default:
 		// Broken off, or a host that states no usage: what was stated so far,
 		// and an estimate of the rest.

@@ -91,7 +91,7 @@ func (x *exchange) begin(strip int) {
 	x.d = dialect.Of(x.r.Method, x.path)
 	x.ctx, x.cancel = context.WithCancelCause(x.r.Context())
 	x.id = newID()
-	x.req = Request{Ts: p.cfg.Now(), Provider: x.row.Name, Path: x.path, Dialect: x.d.Name, Operation: x.d.Operation, Simulated: x.row.Simulated}
+	x.req = Request{Ts: p.cfg.Now().UTC().Truncate(time.Millisecond), Provider: x.row.Name, Path: x.path, Dialect: x.d.Name, Operation: x.d.Operation, Simulated: x.row.Simulated}
 	attribution(&x.req, x.r.Header)
 	x.seq = p.rec.Begin(p.cfg.Project, x.req.Ts, x.id)
 	x.w.Header()[headerRequestID] = []string{x.id.String()}

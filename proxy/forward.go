@@ -142,7 +142,7 @@ func (x *exchange) send(at *row, model string) (resp *http.Response, cut bool, e
 		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{up}
 	}
 	if at != x.row {
-		at.authorize(req.Header)
+		req.Header = at.authorize(req.Header)
 	}
 	switch {
 	case x.upload != nil:
@@ -194,7 +194,7 @@ func (x *exchange) address(at *row) *url.URL {
 	if path == "" {
 		path = "/"
 	}
-	if x.query != "" {
+	if x.query != "" && at == x.row { // it may hold a key, which is for this provider only
 		u.RawQuery, u.ForceQuery = x.query[1:], len(x.query) == 1
 	}
 	if plain, err := url.PathUnescape(path); err == nil {

@@ -14,7 +14,12 @@ import (
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+// Buffers: large ones for bodies, small ones for streams, which hold theirs for
+// minutes while little comes at a time.
+var (
+	buffers      = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
+)
 
 // relay passes an answer on as it comes. Each read is flushed: an event is never
 // held for the next one.
@@ -64,8 +69,13 @@ func (x *exchange) head(resp *http.Response, cut bool) {
 // copy passes the body on. The event is recorded before the last byte is
 // released: the end of a body of known length, the terminator of any other.
 func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
-	buf := buffers.Get().(*[32 << 10]byte)
-	defer buffers.Put(buf)
+	pool := &buffers
+	if dialect.IsEventStream(resp.Header.Get("Content-Type")) {
+		pool = &smallBuffers
+	}
+	pooled := pool.Get().(*[]byte)
+	defer pool.Put(pooled)
+	buf := *pooled
 	flush, _ := x.w.(http.Flusher)
 	if resp.ContentLength < 0 && flush != nil && resp.Body != http.NoBody && x.r.Method != http.MethodHead {
 		flush.Flush() // the head goes at once, and no length is made up
@@ -75,7 +85,7 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 	var scratch []byte
 	for total := int64(0); ; {
 		idle.begin()
-		n, err := resp.Body.Read(buf[:])
+		n, err := resp.Body.Read(buf)
 		idle.pause()
 		if n > 0 {
 			if x.ans.TTFT == 0 {

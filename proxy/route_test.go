@@ -228,14 +228,15 @@ func TestCredentialsGoOnlyWhereTheyBelong(t *testing.T) {
 	}
 	p := live("cheap/gpt-4o-mini")
 	treated := session(t, p, schemas.ArmTreated)
-	full := mail(treated, chatBody, "OpenAI-Organization: org-client", "Cookie: c=1", "x-api-key: sk-client-2")
+	full := mail(treated, chatBody, "OpenAI-Organization: org-client", "Cookie: c=client", "x-api-key: sk-client-2", "x-some-gateway-key: client")
+	full = strings.Replace(full, "completions HTTP", "completions?key=sk-client HTTP", 1)
 	anonymous := post("/v1/chat/completions", chatBody, "x-gnomon-feature: mail", "x-gnomon-session: "+treated)
 	for _, tt := range []struct {
 		name, key, request, path, auth string
 		leaks                          bool // the client's own goes along
 	}{
 		{"a candidate elsewhere gets the stored one, and nothing of the client's", "sk-stored", full, "/cheap/v1/chat/completions", "Bearer sk-stored", false},
-		{"without a stored one the baseline serves, with the client's", "", full, "/v1/chat/completions", "Bearer sk-client", true},
+		{"without a stored one the baseline serves, with the client's", "", full, "/v1/chat/completions?key=sk-client", "Bearer sk-client", true},
 		{"an anonymous request stays anonymous", "sk-stored", anonymous, "/v1/chat/completions", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

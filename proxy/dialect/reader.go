@@ -92,10 +92,20 @@ func (r *Reader) Close() *Answer {
 // Read reads a whole answer that was kept: a JSON body or the bytes of a stream.
 func (d *Dialect) Read(body []byte) *Answer {
 	contentType := ""
-	if t := bytes.TrimLeft(body, " \t\r\n"); len(t) > 0 && t[0] != '{' && t[0] != '[' {
+	if looksLikeEvents(body) {
 		contentType = "text/event-stream"
 	}
 	r := d.NewReader(contentType, len(body)+1)
 	_, _ = r.Write(body)
 	return r.Close()
+}
+
+func looksLikeEvents(body []byte) bool {
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, bom), "\r\n")
+	for _, field := range []string{"data:", "event:", ":", "id:", "retry:"} {
+		if bytes.HasPrefix(body, []byte(field)) {
+			return true
+		}
+	}
+	return false
 }
