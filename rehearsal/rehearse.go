@@ -125,7 +125,10 @@ func (r *Rehearser) Rehearse(ctx context.Context, p *schemas.Payload, now time.T
 		r.counts.Unsendable++
 		return nil, nil
 	}
-	return evs, err
+	if err != nil {
+		return nil, err
+	}
+	return t.gate.release(evs, now), nil
 }
 
 // Wants tells whether the payload of ev could be drawn at all, so that a caller
@@ -322,20 +325,32 @@ func (r *Rehearser) judge(t *task, e *schemas.Evaluation, reply Reply, sendErr e
 	} else if e.Outcome != schemas.OutcomeGraded {
 		r.counts.Failed++
 	}
-	// A failure is graded by the same rule as an answer: where no grader
-	// applies it is recorded with its outcome and without a grader, or only the
-	// failures of a workload would count.
-	if graded := t.closed && (t.open || again); graded {
-		e.Grader, e.GraderVersion = r.cfg.Grader.Name(), r.cfg.Grader.Version()
-		e.QualityBaseline, e.QualityCandidate = float32(qb), float32(qc)
-	} else if e.Outcome == schemas.OutcomeGraded {
+	r.grade(t, e, qb, qc, again)
+	return spent
+}
+
+// grade writes the grade into the evaluation, or keeps it until the gate opens;
+// r.mu is held. A failure is graded by the same rule as an answer: where no
+// grader applies it is recorded with its outcome and without a grader, or only
+// the failures of a workload would count.
+func (r *Rehearser) grade(t *task, e *schemas.Evaluation, qb, qc float64, again bool) {
+	graded := *e
+	graded.Grader, graded.GraderVersion = r.cfg.Grader.Name(), r.cfg.Grader.Version()
+	graded.QualityBaseline, graded.QualityCandidate = float32(qb), float32(qc)
+	if t.closed && (t.open || again) {
+		*e = graded
+		return
+	}
+	if t.closed && !t.gate.Shut {
+		t.gate.wait(graded)
+	}
+	if e.Outcome == schemas.OutcomeGraded {
 		e.Outcome = schemas.OutcomeUngraded
 		r.counts.Ungraded++
-		if t.gate.Shut {
-			t.gate.Ungraded++
-		}
 	}
-	return spent
+	if t.gate.Shut {
+		t.gate.Ungraded++
+	}
 }
 
 // charge prices the call. A call whose usage is not known (a timeout) has no

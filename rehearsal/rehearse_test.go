@@ -96,22 +96,37 @@ func opened(t *testing.T, r *Rehearser) {
 
 func TestPairsAreUngradedUntilTheBaselineAgreesWithItself(t *testing.T) {
 	r := newRehearser(t, everything, models{"strong": says("yes"), "weak": says("yes")})
+	last := map[string]schemas.Evaluation{}
 	for n := range gatePairs + 20 {
 		p := observed(n, "yes")
 		evs, err := r.Rehearse(context.Background(), p, p.Event.Ts)
 		if err != nil || len(evs) == 0 {
 			t.Fatalf("%d: %v, %v", n, evs, err)
 		}
-		pair := evs[len(evs)-1]
-		want := schemas.OutcomeUngraded
-		if n >= gatePairs {
-			want = schemas.OutcomeGraded
+		if n < gatePairs-1 {
+			if check, pair := evs[0], evs[1]; len(evs) != 2 || check.Candidate != "p/strong" || check.Outcome != schemas.OutcomeGraded || check.QualityCandidate != 1 ||
+				pair.Candidate != "p/weak" || pair.Outcome != schemas.OutcomeUngraded || pair.Grader != "" || pair.QualityCandidate != 0 {
+				t.Fatalf("before the gate opened: %+v", evs)
+			}
 		}
-		if pair.Candidate != "p/weak" || pair.Outcome != want || (want == schemas.OutcomeGraded) != (pair.Grader == "exact_match") {
-			t.Fatalf("pair %d: %+v, want %s", n, pair, want)
+		if n == gatePairs-1 && len(evs) != gatePairs+1 {
+			t.Fatalf("%d evaluations when the gate opened, want the check and all that waited", len(evs))
 		}
-		if n < gatePairs && (len(evs) != 2 || evs[0].Candidate != "p/strong" || evs[0].Outcome != schemas.OutcomeGraded || evs[0].QualityCandidate != 1) {
-			t.Fatalf("check %d: %+v", n, evs)
+		if n >= gatePairs && len(evs) > 2 {
+			t.Fatalf("%d evaluations after the gate had opened", len(evs))
+		}
+		for _, e := range evs {
+			if e.Candidate == "p/weak" {
+				last[e.RequestID] = e
+			}
+		}
+	}
+	if len(last) != gatePairs+20 {
+		t.Fatalf("%d pairs", len(last))
+	}
+	for _, e := range last {
+		if e.Outcome != schemas.OutcomeGraded || e.Grader != "exact_match" || e.QualityCandidate != 1 || e.GradedAt.Before(midnight.Add((gatePairs-1)*time.Second)) {
+			t.Fatalf("a pair that waited was not graded when the gate opened: %+v", e)
 		}
 	}
 	if c := r.Counts(); c.Checked < gatePairs || c.Checked > gatePairs+12 {

@@ -186,6 +186,7 @@ func TestTheGate(t *testing.T) {
 		{"is closed before it has seen enough", 50, 0, 50, 0, false, false},
 		{"opens when the baseline agrees with itself", 100, 0, 100, 0, true, false},
 		{"opens at half the margin", 100, 0, 99, 1, true, false},
+		{"is not decided while the disagreement may be luck", 110, 0, 98, 2, false, false},
 		{"shuts when the baseline does not agree with itself", 120, 0, 90, 10, false, true},
 		{"stays open on a doubtful disagreement", 100, 0, 395, 5, true, false},
 		{"shuts when most answers are not closed", 20, 200, 20, 0, false, true},
