@@ -68,51 +68,56 @@ func seen(a answer) string {
 	return b.String()
 }
 
+const errBody = `{"error":{"message":"no","type":"x"}}`
+
+var wholeStream = strings.Join(streamEvents, "")
+
+// answers are raw answers of a provider, to chatBody where no request is named.
+var answers = []struct {
+	name, request, answer string
+	usage                 uint32 // input tokens that must be read
+	status                schemas.Status
+}{
+	{"a plain answer", "", ok200("application/json", chatAnswer), 1000, schemas.StatusOK},
+	{"rate limit headers and an id", "", ok200("application/json", chatAnswer, "x-request-id: req_1", "x-ratelimit-remaining-tokens: 5", "openai-processing-ms: 3", "Set-Cookie: a=1", "Set-Cookie: b=2"), 1000, schemas.StatusOK},
+	{"odd header values", "", ok200("application/json", chatAnswer, "x-latin: caf\xe9", "x-empty:", "x-long: "+strings.Repeat("v", 5000)), 1000, schemas.StatusOK},
+	{"a small answer in chunks gets no length", "", chunked("application/json", []string{chatAnswer[:50], chatAnswer[50:]}), 1000, schemas.StatusOK},
+	{"an empty answer in chunks", "", chunked("application/json", nil), 0, schemas.StatusOK},
+	{"an answer that ends with the connection", "", "HTTP/1.0 200 OK\r\n" + dated + "Content-Type: application/json\r\n\r\n" + chatAnswer, 1000, schemas.StatusOK},
+	{"no content type", "", "HTTP/1.1 200 OK\r\n" + dated + "Content-Length: 6\r\n\r\n<html>", 0, schemas.StatusOK},
+	{"no date", "", "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 2\r\n\r\nhi", 0, schemas.StatusOK},
+	{"204", "", "HTTP/1.1 204 No Content\r\n" + dated + "\r\n", 0, schemas.StatusOK},
+	{"304", "GET /v1/models/x HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"e\"\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n" + dated + "ETag: \"e\"\r\n\r\n", 0, schemas.StatusOK},
+	{"HEAD with a length", "HEAD /v1/files/x HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\n" + dated + "Content-Type: a/b\r\nContent-Length: 12345\r\n\r\n", 0, schemas.StatusOK},
+	{"a redirect is the client's to follow", "", "HTTP/1.1 307 Temporary Redirect\r\n" + dated + "Location: https://elsewhere.example/v1\r\nContent-Length: 0\r\n\r\n", 0, schemas.StatusOK},
+	{"400", "", "HTTP/1.1 400 Bad Request\r\n" + dated + "Content-Type: application/json\r\nContent-Length: 37\r\n\r\n" + errBody, 0, schemas.StatusProviderError},
+	{"429 with the headers that SDKs read", "", "HTTP/1.1 429 Too Many Requests\r\n" + dated + "Retry-After: 2\r\nretry-after-ms: 1500\r\nx-should-retry: true\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n" + errBody, 0, schemas.StatusProviderError},
+	{"503", "", "HTTP/1.1 503 Service Unavailable\r\n" + dated + "Retry-After: 1\r\nContent-Length: 0\r\n\r\n", 0, schemas.StatusProviderError},
+	{"529", "", "HTTP/1.1 529 Site Overloaded\r\n" + dated + "Content-Type: application/json\r\nContent-Length: 37\r\n\r\n" + errBody, 0, schemas.StatusProviderError},
+	{"599", "", "HTTP/1.1 599 Odd\r\n" + dated + "Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n", 0, schemas.StatusProviderError},
+	{"a stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream; charset=utf-8", streamEvents), 11, schemas.StatusOK},
+	{"a stream, byte by byte", post("/v1/chat/completions", streamBody), chunked("text/event-stream", strings.Split(wholeStream, "")), 11, schemas.StatusOK},
+	{"a stream of known length", post("/v1/chat/completions", streamBody), ok200("text/event-stream", wholeStream), 11, schemas.StatusOK},
+	{"trailers", "", "HTTP/1.1 200 OK\r\n" + dated + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X-Other\r\n\r\n" + chunks(chatAnswer) + "0\r\nX-Sum: abc\r\nX-Other: 1\r\n\r\n", 1000, schemas.StatusOK},
+	{"gzip", "", ok200("application/json", packed("gzip", chatAnswer), "Content-Encoding: gzip"), 1000, schemas.StatusOK},
+	{"brotli", "", ok200("application/json", packed("br", chatAnswer), "Content-Encoding: br"), 1000, schemas.StatusOK},
+	{"zstd", "", ok200("application/json", packed("zstd", chatAnswer), "Content-Encoding: zstd"), 1000, schemas.StatusOK},
+	{"deflate as zlib", "", ok200("application/json", packed("zlib", chatAnswer), "Content-Encoding: deflate"), 1000, schemas.StatusOK},
+	{"deflate without its head", "", ok200("application/json", packed("raw", chatAnswer), "Content-Encoding: deflate"), 1000, schemas.StatusOK},
+	{"a gzip stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{packed("gzip", wholeStream)[:30], packed("gzip", wholeStream)[30:]}, "Content-Encoding: gzip"), 11, schemas.StatusOK},
+	{"a brotli stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{packed("br", wholeStream)}, "Content-Encoding: br"), 11, schemas.StatusOK},
+	{"a zstd stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{packed("zstd", wholeStream)}, "Content-Encoding: zstd"), 11, schemas.StatusOK},
+	{"what calls itself gzip and is not", "", ok200("application/json", chatAnswer, "Content-Encoding: gzip"), 0, schemas.StatusOK},
+	{"an unknown encoding", "", ok200("application/json", chatAnswer, "Content-Encoding: snappy"), 0, schemas.StatusOK},
+	{"bytes that are no UTF-8", "", ok200("application/octet-stream", "\x00\xff\xfe\x80"), 0, schemas.StatusOK},
+	{"an event of two megabytes", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{"data: " + strings.Repeat("x", 2<<20), "\n\n", streamEvents[3]}), 11, schemas.StatusOK},
+	{"an early hint", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok200("application/json", chatAnswer), 1000, schemas.StatusOK},
+}
+
 func TestAnAnswerIsWhatADirectCallWouldHaveSeen(t *testing.T) {
-	const errBody = `{"error":{"message":"no","type":"x"}}`
-	whole := strings.Join(streamEvents, "")
 	r := newRig(t)
 	n := 0
-	for _, tt := range []struct {
-		name, request, answer string
-		usage                 uint32 // input tokens that must be read
-		status                schemas.Status
-	}{
-		{"a plain answer", "", ok200("application/json", chatAnswer), 1000, schemas.StatusOK},
-		{"rate limit headers and an id", "", ok200("application/json", chatAnswer, "x-request-id: req_1", "x-ratelimit-remaining-tokens: 5", "openai-processing-ms: 3", "Set-Cookie: a=1", "Set-Cookie: b=2"), 1000, schemas.StatusOK},
-		{"odd header values", "", ok200("application/json", chatAnswer, "x-latin: caf\xe9", "x-empty:", "x-long: "+strings.Repeat("v", 5000)), 1000, schemas.StatusOK},
-		{"a small answer in chunks gets no length", "", chunked("application/json", []string{chatAnswer[:50], chatAnswer[50:]}), 1000, schemas.StatusOK},
-		{"an empty answer in chunks", "", chunked("application/json", nil), 0, schemas.StatusOK},
-		{"an answer that ends with the connection", "", "HTTP/1.0 200 OK\r\n" + dated + "Content-Type: application/json\r\n\r\n" + chatAnswer, 1000, schemas.StatusOK},
-		{"no content type", "", "HTTP/1.1 200 OK\r\n" + dated + "Content-Length: 6\r\n\r\n<html>", 0, schemas.StatusOK},
-		{"no date", "", "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 2\r\n\r\nhi", 0, schemas.StatusOK},
-		{"204", "", "HTTP/1.1 204 No Content\r\n" + dated + "\r\n", 0, schemas.StatusOK},
-		{"304", "GET /v1/models/x HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"e\"\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n" + dated + "ETag: \"e\"\r\n\r\n", 0, schemas.StatusOK},
-		{"HEAD with a length", "HEAD /v1/files/x HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\n" + dated + "Content-Type: a/b\r\nContent-Length: 12345\r\n\r\n", 0, schemas.StatusOK},
-		{"a redirect is the client's to follow", "", "HTTP/1.1 307 Temporary Redirect\r\n" + dated + "Location: https://elsewhere.example/v1\r\nContent-Length: 0\r\n\r\n", 0, schemas.StatusOK},
-		{"400", "", "HTTP/1.1 400 Bad Request\r\n" + dated + "Content-Type: application/json\r\nContent-Length: 37\r\n\r\n" + errBody, 0, schemas.StatusProviderError},
-		{"429 with the headers that SDKs read", "", "HTTP/1.1 429 Too Many Requests\r\n" + dated + "Retry-After: 2\r\nretry-after-ms: 1500\r\nx-should-retry: true\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n" + errBody, 0, schemas.StatusProviderError},
-		{"503", "", "HTTP/1.1 503 Service Unavailable\r\n" + dated + "Retry-After: 1\r\nContent-Length: 0\r\n\r\n", 0, schemas.StatusProviderError},
-		{"529", "", "HTTP/1.1 529 Site Overloaded\r\n" + dated + "Content-Type: application/json\r\nContent-Length: 37\r\n\r\n" + errBody, 0, schemas.StatusProviderError},
-		{"599", "", "HTTP/1.1 599 Odd\r\n" + dated + "Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n", 0, schemas.StatusProviderError},
-		{"a stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream; charset=utf-8", streamEvents), 11, schemas.StatusOK},
-		{"a stream, byte by byte", post("/v1/chat/completions", streamBody), chunked("text/event-stream", strings.Split(whole, "")), 11, schemas.StatusOK},
-		{"a stream of known length", post("/v1/chat/completions", streamBody), ok200("text/event-stream", whole), 11, schemas.StatusOK},
-		{"trailers", "", "HTTP/1.1 200 OK\r\n" + dated + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X-Other\r\n\r\n" + chunks(chatAnswer) + "0\r\nX-Sum: abc\r\nX-Other: 1\r\n\r\n", 1000, schemas.StatusOK},
-		{"gzip", "", ok200("application/json", packed("gzip", chatAnswer), "Content-Encoding: gzip"), 1000, schemas.StatusOK},
-		{"brotli", "", ok200("application/json", packed("br", chatAnswer), "Content-Encoding: br"), 1000, schemas.StatusOK},
-		{"zstd", "", ok200("application/json", packed("zstd", chatAnswer), "Content-Encoding: zstd"), 1000, schemas.StatusOK},
-		{"deflate as zlib", "", ok200("application/json", packed("zlib", chatAnswer), "Content-Encoding: deflate"), 1000, schemas.StatusOK},
-		{"deflate without its head", "", ok200("application/json", packed("raw", chatAnswer), "Content-Encoding: deflate"), 1000, schemas.StatusOK},
-		{"a gzip stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{packed("gzip", whole)[:30], packed("gzip", whole)[30:]}, "Content-Encoding: gzip"), 11, schemas.StatusOK},
-		{"a brotli stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{packed("br", whole)}, "Content-Encoding: br"), 11, schemas.StatusOK},
-		{"a zstd stream", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{packed("zstd", whole)}, "Content-Encoding: zstd"), 11, schemas.StatusOK},
-		{"what calls itself gzip and is not", "", ok200("application/json", chatAnswer, "Content-Encoding: gzip"), 0, schemas.StatusOK},
-		{"an unknown encoding", "", ok200("application/json", chatAnswer, "Content-Encoding: snappy"), 0, schemas.StatusOK},
-		{"bytes that are no UTF-8", "", ok200("application/octet-stream", "\x00\xff\xfe\x80"), 0, schemas.StatusOK},
-		{"an event of two megabytes", post("/v1/chat/completions", streamBody), chunked("text/event-stream", []string{"data: " + strings.Repeat("x", 2<<20), "\n\n", streamEvents[3]}), 11, schemas.StatusOK},
-		{"an early hint", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok200("application/json", chatAnswer), 1000, schemas.StatusOK},
-	} {
+	for _, tt := range answers {
 		t.Run(tt.name, func(t *testing.T) {
 			request := tt.request
 			if request == "" {

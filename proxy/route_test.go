@@ -159,7 +159,7 @@ func TestAFailingCandidateIsReplacedBeforeTheFirstByte(t *testing.T) {
 		for _, body := range []string{chatBody, unsaidStream} {
 			t.Run(tt.name, func(t *testing.T) {
 				p := live("openai/gpt-4o-mini")
-				r := newRig(t, withPolicy("openai/gpt-4o-mini"), func(c *Config, _ *parts) { c.HeaderTimeout = 200 * time.Millisecond })
+				r := newRig(t, withPolicy("openai/gpt-4o-mini"), func(c *Config, _ *parts) { c.HeaderTimeout = 500 * time.Millisecond })
 				r.models(map[string]func(*call){"gpt-4o-mini": tt.handler})
 				a := ask(t, r.addr, mail(session(t, p, schemas.ArmTreated), body))
 				if a.err != nil || a.StatusCode != 200 || string(a.body) != chatAnswer || a.Header.Get("x-gnomon-route") != "" || a.Header.Get("Retry-After") != "" {
