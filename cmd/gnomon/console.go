@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
+	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/dashboards"
+	"github.com/gnomon-llm/gnomon/internal/store"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -13,12 +16,29 @@ import (
 func (n *node) console() (http.Handler, error) {
 	reader := n.reader.Load()
 	return dashboards.New(dashboards.Config{
-		Project: n.c.Project, Data: reader, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
+		Project: n.c.Project, Data: consoleData{reader, n.keeper}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version,
 		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: reader.Verdicts},
 		Explain: (&dashboards.Explainer{Prices: n.book, Threshold: n.threshold}).Explain,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
 	})
+}
+
+// consoleData is the store, but for policies: those are taken from the Keeper,
+// which knows what was accepted at once and not after ingest.
+type consoleData struct {
+	*store.Store
+	keeper *activation.Keeper
+}
+
+// Policies implements dashboards.Data.
+func (d consoleData) Policies(_ context.Context, project, workload string) ([]schemas.Policy, error) {
+	if workload != "" {
+		history := d.keeper.History(project, workload)
+		slices.Reverse(history)
+		return history, nil
+	}
+	return slices.DeleteFunc(d.keeper.Latest(), func(p schemas.Policy) bool { return p.Project != project }), nil
 }
 
 // threshold is what an event was decided by: its policy version's, or the
