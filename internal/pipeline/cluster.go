@@ -29,6 +29,37 @@ type cluster struct {
 
 	mu    sync.Mutex
 	reset time.Time
+	conns map[*tracked]struct{}
+}
+
+// tracked is a connection that close can end: an exchange that was given up
+// would otherwise hold its goroutine until the broker answers.
+type tracked struct {
+	net.Conn
+	k *cluster
+}
+
+func (c *tracked) Close() error {
+	c.k.mu.Lock()
+	delete(c.k.conns, c)
+	c.k.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (k *cluster) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &tracked{conn, k}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.conns == nil { // closed
+		_ = conn.Close()
+		return nil, net.ErrClosed
+	}
+	k.conns[c] = struct{}{}
+	return c, nil
 }
 
 func connect(cfg Config) (*cluster, error) {
@@ -38,14 +69,24 @@ func connect(cfg Config) (*cluster, error) {
 	}
 	// The topics' layout is asked for anew after every error (forget), so the
 	// periodic look may be slow.
-	t := &kafka.Transport{
-		ClientID: cfg.ClientID, DialTimeout: 5 * time.Second, IdleTimeout: time.Minute, MetadataTTL: 10 * time.Second,
-		Dial: (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+	k := &cluster{cfg: cfg, log: cfg.Log, conns: map[*tracked]struct{}{}}
+	k.transport = &kafka.Transport{
+		ClientID: cfg.ClientID, DialTimeout: 5 * time.Second, IdleTimeout: time.Minute, MetadataTTL: 10 * time.Second, Dial: k.dial,
 	}
-	return &cluster{cfg: cfg, log: cfg.Log, transport: t, client: &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: t}}, nil
+	k.client = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: k.transport}
+	return k, nil
 }
 
-func (k *cluster) close() { k.transport.CloseIdleConnections() }
+func (k *cluster) close() {
+	k.transport.CloseIdleConnections()
+	k.mu.Lock()
+	open := k.conns
+	k.conns = nil
+	k.mu.Unlock()
+	for c := range open {
+		_ = c.Conn.Close()
+	}
+}
 
 // forget drops idle connections and what is known of the cluster: after a
 // broker's restart each would fail once, and leaders may have moved.

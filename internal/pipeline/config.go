@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config says where the broker is and how roads are travelled. Brokers is
@@ -12,6 +14,8 @@ type Config struct {
 	Brokers  []string // host:port
 	ClientID string   // default gnomon
 	Log      *slog.Logger
+
+	Metrics prometheus.Registerer // of Ingest; nil: none
 
 	Partitions  int    // of the requests topic where it has to be made; default 4
 	Replication int    // of topics that have to be made; default 1, or 3 with three or more brokers named

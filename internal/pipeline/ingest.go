@@ -24,7 +24,7 @@ func Ingest(ctx context.Context, cfg Config, to Inserter) error {
 		return err
 	}
 	defer k.close()
-	in := &ingest{k: k, to: to, slots: make(chan struct{}, k.cfg.Inserts), acks: newAcker()}
+	in := &ingest{k: k, to: to, slots: make(chan struct{}, k.cfg.Inserts), acks: newAcker(), metrics: newMetrics(k.cfg.Metrics)}
 	in.pub = &Publisher{k: k, base: map[place]int64{}}
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
@@ -57,6 +57,8 @@ type ingest struct {
 	to    Inserter
 	slots chan struct{} // inserts at the same time
 	acks  *acker
+
+	metrics *metrics
 }
 
 // worker carries one partition.
@@ -106,6 +108,7 @@ func (w *worker[T]) run(ctx context.Context) error {
 		if err := w.a.commit(ctx, last+1, -1); err != nil {
 			return err
 		}
+		w.metrics.lag.WithLabelValues(w.a.topic, strconv.Itoa(w.a.partition)).Set(float64(max(w.r.end-w.a.next, 0)))
 	}
 }
 
@@ -168,11 +171,13 @@ func (w *worker[T]) move(ctx context.Context, msgs []Message) error {
 		}
 		if ctx.Err() == nil {
 			w.log.note(err)
+			w.metrics.failures.WithLabelValues(w.road.topic).Inc()
 		}
 		if !wait.wait(ctx) {
 			return ctx.Err()
 		}
 	}
+	w.metrics.rows.WithLabelValues(w.road.topic).Add(float64(len(b.rows)))
 	if err := w.bury(ctx, b, msgs); err != nil {
 		return err
 	}
@@ -211,6 +216,7 @@ func (w *worker[T]) bury(ctx context.Context, b *batch[T], msgs []Message) error
 	if len(b.poison) == 0 {
 		return nil
 	}
+	w.metrics.letters.WithLabelValues(w.road.topic).Add(float64(len(b.poison)))
 	letters := make([]Message, len(b.poison))
 	for i, p := range b.poison {
 		m := &msgs[p.at]

@@ -15,6 +15,7 @@ type reader struct {
 	k        *cluster
 	place    place
 	next     int64
+	end      int64 // of the log, as last heard
 	maxBytes int
 	gap      func(from, to int64) // offsets that were never read: from to to−1
 	wait     backoff
@@ -48,6 +49,7 @@ func (r *reader) read(ctx context.Context, wait time.Duration) ([]Message, error
 		if err == nil {
 			r.trouble.over()
 			r.wait.reset()
+			r.end = got.end
 			for _, m := range got.msgs {
 				if m.Offset != r.next {
 					r.gap(r.next, m.Offset)

@@ -154,6 +154,27 @@ func TestAFullDiskStopsNobodyAndIsCounted(t *testing.T) {
 	}
 }
 
+func TestADiskThatIsFullFromTheStartStopsNobody(t *testing.T) {
+	d := &sickDisk{room: 100}
+	s := open(t, Config{Dir: t.TempDir(), disk: d})
+	for range 20 {
+		end(s, begin(s))
+	}
+	if st := s.Stats(); st.Accepted != 20 || st.Dropped != 20 || !st.Broken {
+		t.Fatalf("%+v", st)
+	}
+	d.set(func() { d.room = -1 })
+	var f found
+	within(t, 5*time.Second, "the dropped are declared", func() bool {
+		f = drain(t, s, s.BootID())
+		return len(f.declared) == 20
+	})
+	end(s, begin(s))
+	if f = drain(t, s, s.BootID()); f.ended[21] != 1 {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestAnErringDiskCostsTheSegmentNotTheTraffic(t *testing.T) {
 	d := &sickDisk{room: -1}
 	s := open(t, Config{Dir: t.TempDir(), disk: d, SyncEvery: -1})

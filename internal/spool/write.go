@@ -191,9 +191,9 @@ func (s *Spool) saveState() {
 	s.stateMu.Lock()
 	defer s.stateMu.Unlock()
 	s.mu.Lock()
-	st := s.stateNow()
+	st, broken := s.stateNow(), s.broken
 	s.mu.Unlock()
-	if err := s.putState(s.cur, &st); err != nil {
+	if err := s.putState(s.cur, &st); err != nil && !broken { // that the disk refuses was said
 		s.log.Warn("the spool's counters could not be saved", "err", err)
 	}
 }
