@@ -1,6 +1,7 @@
 package classifier
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -71,4 +72,23 @@ func (x *expectation) usage(warm bool, output uint32) schemas.Usage {
 		u.CacheReadTokens = prefix
 	}
 	return u
+}
+
+// Expected prices a recorded request at its baseline and at each candidate
+// (provider/model) as Decide did before its answer was known, but for a
+// candidate's measured output length, which is not part of the Inputs. It is
+// for people who ask why; unpriced is unknown.
+func Expected(in *Inputs, prices Pricer, candidates []string) (baseline schemas.OptUSD, each []schemas.OptUSD) {
+	x := expectation{in: in, prices: prices, at: time.Unix(int64(in.Hour)*3600, 0).UTC()}
+	if n, ok := x.baseline(); ok {
+		baseline = schemas.KnownUSD(n)
+	}
+	each = make([]schemas.OptUSD, len(candidates))
+	for i, name := range candidates {
+		provider, model, _ := strings.Cut(name, "/")
+		if n, ok := x.candidate(&candidate{provider: provider, model: model}, i, evidenceFact{}); ok {
+			each[i] = schemas.KnownUSD(n)
+		}
+	}
+	return baseline, each
 }

@@ -33,7 +33,12 @@ var lexicalWords = [16][2]string{
 // score itself is Assess's.
 func Explain(dialect string, body []byte) []Contribution {
 	features, _ := Assess(dialect, body)
-	x := &features.Lexical
+	return Contributions(&features)
+}
+
+// Contributions is Explain from recorded features: no body is needed.
+func Contributions(f *Features) []Contribution {
+	x := &f.Lexical
 	out := make([]Contribution, 0, len(weights))
 	for j, w := range weights {
 		seen := max(lowest[j], min(x[j], highest[j]))

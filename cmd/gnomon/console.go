@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gnomon-llm/gnomon/activation"
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/internal/store"
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -19,9 +20,26 @@ func (n *node) console() (http.Handler, error) {
 		Project: n.c.Project, Data: consoleData{reader, n.keeper}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version,
 		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: reader.Verdicts},
-		Explain: (&dashboards.Explainer{Prices: n.book, Threshold: n.threshold}).Explain,
+		Explain: n.explainer().Explain,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
 	})
+}
+
+// explainer takes recorded decisions apart.
+func (n *node) explainer() *dashboards.Explainer {
+	return &dashboards.Explainer{
+		Prices: n.book, Threshold: n.threshold,
+		Expected: func(in *classifier.Inputs, candidates []string) (schemas.OptUSD, []schemas.OptUSD) {
+			return classifier.Expected(in, n.book, candidates)
+		},
+		Contributions: func(in *classifier.Inputs) []dashboards.Contribution {
+			var list []dashboards.Contribution
+			for _, c := range classifier.Contributions(&in.Features) {
+				list = append(list, dashboards.Contribution{Feature: c.Text, Effect: c.Share})
+			}
+			return list
+		},
+	}
 }
 
 // consoleData is the store, but for policies: those are taken from the Keeper,
