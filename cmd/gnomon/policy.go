@@ -24,7 +24,7 @@ func (a *app) activateCmd() *cobra.Command {
 	var override bool
 	var threshold float64
 	cmd := &cobra.Command{
-		Use:   "activate WORKLOAD --candidate provider/model --share 25% --reason \"…\"",
+		Use:   "activate WORKLOAD --candidate provider/model [--share 25%] --reason \"…\"",
 		Short: "Route a share of a workload to a candidate",
 		Long: `Route a share of a workload to a candidate. Sessions keep their side; 5 % stay on the
 model asked for, as control. What the verdict does not support is refused, saying why,
@@ -51,13 +51,13 @@ unless --override. Returns once broker and snapshot have it; proxies obey within
 	}
 	f := cmd.Flags()
 	f.StringVar(&candidate, "candidate", "", "the cheaper model, as provider/model")
-	f.StringVar(&share, "share", "", "of the sessions that are not control, like 25%")
+	f.StringVar(&share, "share", "5%", "of the sessions that are not control, like 25%")
 	f.StringVar(&reason, "reason", "", "why; kept for ever")
 	f.StringVar(&requestModel, "request-model", "", "only requests for this model (default: the verdict's)")
 	f.StringVar(&actor, "actor", "", "who (default: you)")
 	f.BoolVar(&override, "override", false, "activate what the verdict does not support; recorded and shown from then on")
 	f.Float64Var(&threshold, "threshold", 0, "route requests with a score up to this (default: the verdict's)")
-	for _, required := range []string{"candidate", "share", "reason"} {
+	for _, required := range []string{"candidate", "reason"} {
 		_ = cmd.MarkFlagRequired(required)
 	}
 	return cmd
