@@ -22,7 +22,7 @@ type Config struct {
 	Group       string // prefix of ingest's consumer groups; default gnomon-ingest
 
 	MaxBatchRows  int           // of one insert; default 20,000
-	MaxBatchBytes int           // of one insert, as JSON; default 12 MiB
+	MaxBatchBytes int           // of one insert, as JSON; default 8 MiB
 	Linger        time.Duration // how long a batch waits for more after its first event; default 300 ms
 	InsertTimeout time.Duration // after which an insert's result is unknown; default 60 s
 	Inserts       int           // at the same time; default 2
@@ -90,7 +90,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	or(&c.Replication, replicas)
 	or(&c.MaxBatchRows, 20_000)
-	or(&c.MaxBatchBytes, 12<<20)
+	or(&c.MaxBatchBytes, 8<<20)
 	or(&c.Linger, 300*time.Millisecond)
 	or(&c.InsertTimeout, time.Minute)
 	or(&c.Inserts, 2)
