@@ -47,7 +47,7 @@ type HistoryConfig struct {
 // Summary says what a history holds.
 type Summary struct {
 	Requests    int64
-	Evaluations int64
+	Evaluations int64 // as published: a pair that waited for its grade twice
 	BootIDs     []uint64
 	Rehearsal   map[string]rehearsal.Counts // by workload
 }

@@ -130,7 +130,6 @@ func newItem(workload int, session uint32, turn int, salt uint16) item {
 
 func (i item) workload() int   { return int(i >> 56) }
 func (i item) session() uint32 { return uint32(i >> 24) }
-func (i item) turn() int       { return int(i>>16) & 0xff }
 
 // refMark stands before the item's number in a prompt: how a simulated provider
 // knows what it was asked.
