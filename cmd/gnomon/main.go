@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,6 +31,9 @@ var version = "dev"
 
 func main() {
 	embedded.RunEngineChildIfAsked()
+	// Libraries that use the global logger (net/http, of bytes a provider sent
+	// unasked) could write what is nobody's business: gnomon logs by slog alone.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
