@@ -24,7 +24,7 @@ func brokers(c *config.Config) []string {
 }
 
 func (n *node) pipelineConfig() pipeline.Config {
-	return pipeline.Config{Brokers: brokers(n.c), ClientID: "gnomon", Log: n.log}
+	return pipeline.Config{Brokers: brokers(n.c), ClientID: "gnomon", Log: n.log, Metrics: n.registry}
 }
 
 // dialects are what a configured row can be spoken to in.
