@@ -83,23 +83,15 @@ func (o *observed) littleWords(k key, v *schemas.Verdict, s Settings) string {
 	}
 	cost := ""
 	if f.RehearsalSpend > 0 {
-		cost = ", less " + report.Money(f.RehearsalSpend) + " of rehearsal spread over a year,"
+		cost = ", less " + report.Money(f.RehearsalSpend) + " of rehearsal spread over a year"
 	}
-	return fmt.Sprintf("It would save %s%s, and below %s a month it is not worth the trouble.", savingWords(f), cost, report.RoundMoney(s.MinMonthlySaving))
-}
-
-func savingWords(f *schemas.SavingsFinding) string {
-	text := report.Money(f.SavingMonth) + " a month"
-	if iv := report.MoneyInterval(f.SavingMonthLo, f.SavingMonthHi); iv != "" {
-		text += " " + iv
-	}
-	return text
+	return fmt.Sprintf("It would save %s%s: below %s a month it is not worth the trouble.", report.Saving(f), cost, report.RoundMoney(s.MinMonthlySaving))
 }
 
 func readyWords(v *schemas.Verdict, s Settings) []string {
 	return []string{
 		fmt.Sprintf("Quality holds: %s against a margin of %s, from %s; the day gate %s.", report.Quality(v), report.Points(-s.Margin), pairsWords(&v.Quality), v.Quality.DayGate),
-		"It would save " + savingWords(&v.Savings) + ".",
+		"It would save " + report.Saving(&v.Savings) + ".",
 	}
 }
 
@@ -117,7 +109,7 @@ func (o *observed) missing(k key, v *schemas.Verdict, q *quality, s Settings) (o
 	}
 	f := &v.Savings
 	if f.SavingMonthLo != nil && *f.SavingMonthLo <= 0 {
-		out = append(out, lack{fmt.Sprintf("The saving is not certain yet: %s. More days narrow the interval.", savingWords(f)), "saving not certain yet"})
+		out = append(out, lack{fmt.Sprintf("The saving is not certain yet: %s. More days narrow the interval.", report.Saving(f)), "saving not certain yet"})
 	}
 	return out
 }

@@ -63,6 +63,30 @@ func MoneyInterval(lo, hi *schemas.NanoUSD) string {
 	return "[" + withDollar(l) + " … " + withDollar(h) + "]"
 }
 
+// Saving writes "$4,120 a month [$3,480 … $4,760]", its three amounts in one
+// precision.
+func Saving(f *schemas.SavingsFinding) string {
+	point, lo, hi := saving(f)
+	if lo == "" {
+		return point + " a month"
+	}
+	return point + " a month [" + withDollar(lo) + " … " + withDollar(hi) + "]"
+}
+
+// saving writes a projection's point with the dollar sign and its ends without;
+// they are empty where there is no interval. Cents are for amounts that are all
+// below $100.
+func saving(f *schemas.SavingsFinding) (point, lo, hi string) {
+	if f.SavingMonthLo == nil || f.SavingMonthHi == nil {
+		return Money(f.SavingMonth), "", ""
+	}
+	lo, hi = moneyEnds(*f.SavingMonthLo, *f.SavingMonthHi)
+	if !strings.Contains(lo, ".") {
+		return withDollar(fixed(f.SavingMonth.USD(), 0)), lo, hi
+	}
+	return Money(f.SavingMonth), lo, hi
+}
+
 // moneyEnds writes both ends without the dollar sign.
 func moneyEnds(lo, hi schemas.NanoUSD) (string, string) {
 	digits := 0

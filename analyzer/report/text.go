@@ -113,11 +113,8 @@ func savingCells(vs []schemas.Verdict) []string {
 	cells := make([]cell, len(vs))
 	var wp, wl, wh int
 	for i := range vs {
-		f := &vs[i].Savings
-		c := cell{point: Money(f.SavingMonth)}
-		if f.SavingMonthLo != nil && f.SavingMonthHi != nil {
-			c.lo, c.hi = moneyEnds(*f.SavingMonthLo, *f.SavingMonthHi)
-		}
+		var c cell
+		c.point, c.lo, c.hi = saving(&vs[i].Savings)
 		wp, wl, wh = max(wp, width(c.point)), max(wl, width(c.lo)), max(wh, width(c.hi))
 		cells[i] = c
 	}

@@ -156,6 +156,22 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+func TestASavingIsWrittenInOnePrecision(t *testing.T) {
+	for _, row := range []struct {
+		point, lo, hi float64
+		want          string
+	}{
+		{83.95, 65.2, 102.7, "$84 a month [$65 … $103]"},
+		{12, 4, 20, "$12.00 a month [$4.00 … $20.00]"},
+		{300, 0, 0, "$300 a month"},
+	} {
+		v := verdict("w", "a", "b/c", schemas.Ready, "", .5, row.point, row.lo, row.hi, 0, 10)
+		if got := report.Saving(&v.Savings); got != row.want {
+			t.Errorf("%q, want %q", got, row.want)
+		}
+	}
+}
+
 func TestABoundIsRoundedToTheSideThatClaimsLess(t *testing.T) {
 	v := verdict("w", "a", "b/c", schemas.Ready, "", .5, 100, 50, 150, -.01991, 10)
 	if got := report.Quality(&v); got != "≥ −2.0 pp" {
