@@ -48,6 +48,7 @@ func TestTheWordOfAVerdict(t *testing.T) {
 		{"below seven days there is no interval", change(w, func(w *workload) { w.days = 5 }), settings(), schemas.Collecting, "The observation has 9 more days to go", "", "no_interval"},
 		{"ended early by a person", change(w, func(w *workload) { w.days, w.pairs = 8, 600 }), early, schemas.Ready, "Quality holds", "", "ended_early"},
 		{"days that differ too much", change(w, func(w *workload) { w.daySD, w.pairs, w.worse, w.better = .06, 400, .09, .10 }), settings(), schemas.Collecting, "The bets are won; the day gate needs 7 more days", "7 more days", ""},
+		{"two bad days are not taken for the candidate", change(w, func(w *workload) { w.days, w.worse = 2, .3 }), settings(), schemas.Collecting, "The candidate looks worse: its quality is ≤ −2", "looks worse", ""},
 		{"a team's own grades without a probability are kept out", change(w, func(w *workload) { w.noProb = true }), settings(), schemas.Collecting, "no pair has been rehearsed", "", "own_grades"},
 		{"unpriced requests are named", change(w, func(w *workload) { w.unpriced = 50 }), settings(), schemas.Ready, "Quality holds", "", "unpriced_share"},
 		{"probabilities that vary are named", change(w, func(w *workload) { w.eachProb = func(i int) float64 { return .1 + .1*float64(i%2) } }), settings(), schemas.Ready, "Quality holds", "", "sampling_varies"},

@@ -21,7 +21,7 @@ const (
 // decide, if quality stays as it looks now.
 func (q *quality) need(s Settings, alpha, logWealth float64) {
 	f := &q.finding
-	if q.proved || q.refuted {
+	if q.proved || q.lost {
 		return
 	}
 	n := float64(f.Clusters)

@@ -21,7 +21,8 @@ type quality struct {
 	warnings []schemas.Warning
 	epoch    evidence.Epoch
 	proved   bool    // wealth has excluded everything at or below −margin
-	refuted  bool    // everything at or above −margin is excluded
+	refuted  bool    // everything at or above −margin is excluded, and days agree
+	lost     bool    // it is excluded, but days do not agree yet
 	perUnit  float64 // pairs of a unit
 	rate     float64 // pairs a day, lately
 	cost     float64 // USD of rehearsal for a pair
@@ -233,7 +234,8 @@ func (q *quality) conclude(s Settings, tests int, o *observed, routedShare float
 	if f.Lower > f.Upper {
 		q.note("bounds_cross", "The lower bound is above the upper one: quality has drifted since the first pairs.")
 	}
-	q.proved, q.refuted = f.Lower >= -s.Margin && f.Upper >= -s.Margin, f.Upper < -s.Margin
+	q.lost = f.Upper < -s.Margin
+	q.proved = f.Lower >= -s.Margin && !q.lost
 	q.gate(s, o)
 	q.need(s, alpha, against.Log)
 }
@@ -283,6 +285,7 @@ func (q *quality) gate(s Settings, o *observed) {
 	g := evidence.DayGate(means, s.Margin, s.Alpha, early)
 	f := &q.finding
 	f.GatePassed, f.DayGate = g.Passed, gateWords(g, len(means))
+	q.refuted = q.lost && evidence.DaysBelow(means, s.Margin, s.Alpha)
 	if g.Next > 0 {
 		f.DaysNeeded = g.Next - len(means)
 	}

@@ -50,6 +50,28 @@ func DayGate(means []float64, margin, alpha float64, early int) Gate {
 	return g
 }
 
+// WorseDays are the days on which DaysBelow looks, each at a fifth of alpha.
+var WorseDays = [...]int{3, 7, 14, 21, 28}
+
+// DaysBelow is the gate on the other side: whether daily means have been below
+// −margin, by a one-sided t at alpha/5 on one of WorseDays. Bets that say "worse"
+// wait for it, so that a few bad days are not taken for the candidate.
+func DaysBelow(means []float64, margin, alpha float64) bool {
+	neg := make([]float64, len(means))
+	for i, m := range means {
+		neg[i] = -m
+	}
+	for _, day := range WorseDays {
+		if len(neg) < day {
+			return false
+		}
+		if _, p := aboveMargin(neg[:day], -margin); p <= alpha/float64(len(WorseDays)) {
+			return true
+		}
+	}
+	return false
+}
+
 // aboveMargin is the one-sided t-test of mean > −margin.
 func aboveMargin(means []float64, margin float64) (t, p float64) {
 	n := float64(len(means))
