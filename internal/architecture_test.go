@@ -20,7 +20,7 @@ var homes = map[string][]string{
 	"github.com/segmentio/kafka-go":       {"internal/pipeline"},
 	"github.com/ClickHouse/clickhouse-go": {"internal/store"},
 	"github.com/ClickHouse/ch-go":         {"internal/store", "internal/embedded"},
-	"github.com/chdb-io/chdb-go":          {"internal/embedded"},
+	"github.com/ebitengine/purego":        {"internal/embedded"},
 	"github.com/twmb/franz-go":            {"internal/embedded"},
 	"gonum.org/v1/gonum":                  {"analyzer"},
 	"github.com/knadh/koanf":              {"internal/config"},

@@ -55,8 +55,8 @@ func ladders(c *config.Config) []classifier.Ladder {
 	return list
 }
 
-// bringUpBroker starts the embedded broker where one is needed, makes the
-// topics, and keeps the broker until ctx ends.
+// bringUpBroker starts the embedded broker where one is needed and makes the
+// topics. close ends it.
 func (n *node) bringUpBroker(ctx context.Context) (err error) {
 	if len(n.c.Kafka.Brokers) == 0 {
 		n.broker, err = embedded.StartBroker(ctx, embedded.BrokerConfig{Dir: filepath.Join(n.c.DataDir, "broker"), Listen: n.c.Kafka.Listen, Log: n.log})
