@@ -143,8 +143,15 @@ func loadFlags(k *koanf.Koanf, flags map[string]any, o origins) error {
 	m := map[string]any{}
 	for key, v := range flags {
 		inner := strings.ReplaceAll(key, ".", delim)
+		kind, ok := lookup(inner)
+		if !ok {
+			return fmt.Errorf("--set %s: unknown key %q%s", key, key, didYouMean(inner))
+		}
+		if text, isText := v.(string); isText && kind == reflect.Slice {
+			v = splitList(text)
+		}
 		m[inner] = v
-		o[inner] = "flag --" + strings.NewReplacer(".", "-", "_", "-").Replace(key)
+		o[inner] = "--set " + key
 	}
 	return k.Load(confmap.Provider(m, delim), nil)
 }

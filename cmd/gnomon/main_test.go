@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/internal/config"
+	"github.com/gnomon-llm/gnomon/savings"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// call runs one command line in an empty folder.
+func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	var out, errs bytes.Buffer
+	code = run(context.Background(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestExitCodesTellAWrongCallFromAFailure(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"help is an answer", []string{"--help"}, exitDone, "report"},
+		{"the version is one too", []string{"--version"}, exitDone, "gnomon"},
+		{"an unknown command", []string{"observe"}, exitUsage, "unknown command"},
+		{"an unknown flag", []string{"status", "--jsn"}, exitUsage, "unknown flag"},
+		{"a role that does not exist", []string{"serve", "--roles", "proxy,wizard"}, exitUsage, "wizard"},
+		{"no workload named", []string{"rollback", "--reason", "x"}, exitUsage, "workload"},
+		{"a missing flag", []string{"activate", "w", "--reason", "x"}, exitUsage, "candidate"},
+		{"a malformed --set", []string{"status", "--set", "project"}, exitUsage, "key=value"},
+		{"an unknown key", []string{"config", "check", "--set", "proxy.adr=:1"}, exitError, "proxy.adr"},
+		{"nobody to ask", []string{"report", "--set", "admin.addr=127.0.0.1:1"}, exitError, "gnomon serve"},
+		{"a configuration that is in order", []string{"config", "check"}, exitDone, "in order"},
+		{"prices by part of a name", []string{"prices", "gpt-4o-mini"}, exitDone, "openai/gpt-4o-mini"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, errs := call(t, tt.args...)
+			if code != tt.code || !strings.Contains(out+errs, tt.says) {
+				t.Errorf("status %d, want %d; said %q", code, tt.code, out+errs)
+			}
+		})
+	}
+}
+
+func TestMachinesGetJSON(t *testing.T) {
+	for _, args := range [][]string{{"config", "print", "--json"}, {"config", "check", "--json"}, {"prices", "--json"}, {"prices", "check", "--json"}} {
+		code, out, _ := call(t, args...)
+		if code != exitDone || !json.Valid([]byte(out)) {
+			t.Errorf("%v: status %d, %.80q", args, code, out)
+		}
+	}
+	code, out, _ := call(t, "doctor", "--json", "--set", "admin.addr=127.0.0.1:1", "--set", "kafka.listen=127.0.0.1:1", "--set", "clickhouse.listen=127.0.0.1:1", "--set", "data_dir="+t.TempDir())
+	if code != exitError || !json.Valid([]byte(out)) || !strings.Contains(out, `"mend"`) {
+		t.Errorf("doctor: status %d, %s", code, out)
+	}
+}
+
+func TestTheAPIsRefusalIsToldWithItsHint(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.EscapedPath() != "/api/v1/workloads/a%2Fb/activate" || r.Header.Get("Authorization") != "Bearer sesame-open-now-please" {
+			t.Errorf("asked %s with %q", r.URL.EscapedPath(), r.Header.Get("Authorization"))
+		}
+		w.WriteHeader(http.StatusConflict)
+		_, _ = w.Write([]byte(`{"error":{"code":"unsupported","message":"No.","hint":"Wait."}}`))
+	}))
+	defer srv.Close()
+	code, _, errs := call(t, "activate", "a/b", "--candidate", "openai/x", "--share", "25%", "--reason", "r", "--set", "admin.addr="+strings.TrimPrefix(srv.URL, "http://"), "--set", "admin.token=sesame-open-now-please")
+	if code != exitError || !strings.Contains(errs, "No.") || !strings.Contains(errs, "Wait.") {
+		t.Errorf("status %d: %s", code, errs)
+	}
+}
+
+func TestDialable(t *testing.T) {
+	for in, want := range map[string]string{":8081": "127.0.0.1:8081", "0.0.0.0:1": "127.0.0.1:1", "[::]:1": "127.0.0.1:1", "10.0.0.1:1": "10.0.0.1:1", "localhost:1": "localhost:1"} {
+		if got := dialable(in); got != want {
+			t.Errorf("%s is called at %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestEvidenceOutlivesTheProcessAndTheNewestHolds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "evidence.json")
+	parts := classifier.Parts{Project: "acme"}
+	log := slog.New(slog.DiscardHandler)
+	s := newSnapshots(parts, path, log)
+	bare := s.get().Hash()
+	tell := func(state schemas.EvidenceState, at int64, project string) {
+		raw, err := json.Marshal(schemas.EvidenceRecord{Project: project, Workload: "w", RequestModel: "big", Candidate: "openai/small", State: state, At: time.UnixMilli(at)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.addEvidence(raw)
+	}
+	tell(schemas.EvidenceReady, 2, "acme")
+	ready := s.get().Hash()
+	tell(schemas.EvidenceWorse, 1, "acme") // older: re-read, out of order
+	tell(schemas.EvidenceWorse, 9, "other")
+	s.addEvidence([]byte("{poison"))
+	if s.get().Hash() != ready || ready == bare {
+		t.Errorf("hashes: bare %x, ready %x, now %x", bare, ready, s.get().Hash())
+	}
+	if again := newSnapshots(parts, path, log); again.get().Hash() != ready {
+		t.Error("a restart forgets the evidence")
+	}
+}
+
+func TestOnlyLaddersAndPricesOfOursAreActivatedWithoutOverride(t *testing.T) {
+	book, err := savings.BuiltinBook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	a := &actions{c: &c, book: book, ladders: ladders(&c)}
+	if !a.priced("openai", "gpt-4o-mini") || a.priced("openai", "no-such-model") {
+		t.Error("prices are not what the book says")
+	}
+	if !a.inLadder("gpt-4o", "openai/gpt-4o-mini") || !a.inLadder("", "openai/gpt-4o-mini") || a.inLadder("gpt-4o", "openai/no-such-model") {
+		t.Error("ladders are not what is configured")
+	}
+}
+
+func TestAPolicyIsToldInASentence(t *testing.T) {
+	p := schemas.Policy{Project: "acme", Workload: "w", Version: 3, Mode: schemas.ModeCanary, Candidate: "openai/small", Share: 5000, Control: 500, Threshold: .5, Override: true, OverrideReason: "no verdict"}
+	for _, want := range []string{"47.5 %", "openai/small", "5 % stay", "OVERRIDE: no verdict"} {
+		if s := policySentence(&p); !strings.Contains(s, want) {
+			t.Errorf("%q does not say %q", s, want)
+		}
+	}
+}
