@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/gnomon-llm/gnomon/internal/config"
 )
@@ -78,11 +79,29 @@ func (a *app) serveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.greet(c, r)
 			return n.run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&roleList, "roles", "", "parts to run, of "+strings.Join(roleNames, ",")+" (default: all)")
 	return cmd
+}
+
+// greet tells a person at a terminal what to do next; a log gets its line from
+// run.
+func (a *app) greet(c *config.Config, r roles) {
+	if f, ok := a.stderr.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return
+	}
+	fmt.Fprintf(a.stderr, "gnomon is starting for project %s.\n", c.Project)
+	if r.proxy {
+		at := "http://" + dialable(c.Proxy.Addr)
+		fmt.Fprintf(a.stderr, "  OpenAI SDKs      base_url=%s/v1\n  Anthropic SDKs   base_url=%s\n  others           %s/{%s}/…\n", at, at, at, strings.Join(sortedKeys(c.Providers), ","))
+	}
+	if r.console {
+		fmt.Fprintf(a.stderr, "  console          http://%s\n", dialable(c.Admin.Addr))
+	}
+	fmt.Fprint(a.stderr, "  Ctrl-C stops it; answers in flight are finished first.\n\n")
 }
 
 // listen opens a port, or says whose it is and which key moves it.
