@@ -34,6 +34,9 @@ type Policy struct {
 	Actor     string    `json:"actor"`
 	Reason    string    `json:"reason"`
 	At        time.Time `json:"at"`
+	// Offset is the record's place in the policy log, where it was read from
+	// there: of records that race for a version, the first holds.
+	Offset int64 `json:"-"`
 }
 
 // Key is the policy's key on its topic and in tables: "project/workload".

@@ -4,26 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-// column is one column of an insert: its name, and how its values are taken
-// from the rows as one slice.
+// column is one column of an insert: its name, how its values are taken from
+// the rows as one slice, and what makes a row one that can never be stored.
 type column[T any] struct {
 	name   string
 	values func(rows []T) any
+	check  func(row *T) error // nil: every value can be stored
 }
 
 func col[T, V any](name string, get func(*T) V) column[T] {
-	return column[T]{name, func(rows []T) any {
+	return column[T]{name: name, values: func(rows []T) any {
 		vs := make([]V, len(rows))
 		for i := range rows {
 			vs[i] = get(&rows[i])
@@ -32,38 +35,42 @@ func col[T, V any](name string, get func(*T) V) column[T] {
 	}}
 }
 
-// insert sends rows as one block under a token: sent twice, it is stored once.
-func insert[T any](ctx context.Context, s *Store, table, token string, columns []column[T], rows []T) (err error) {
-	if len(rows) == 0 {
+// The store's times are counted in 64 bits of nanoseconds on their way.
+var (
+	earliest = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+	latest   = time.Date(2261, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// at is a column of times.
+func at[T any](name string, get func(*T) time.Time) column[T] {
+	c := col(name, func(row *T) time.Time { return get(row).UTC() })
+	c.check = func(row *T) error {
+		if t := get(row); t.Before(earliest) || t.After(latest) {
+			return fmt.Errorf("%s %s is outside of %d to %d", name, t.Format(time.RFC3339), earliest.Year(), latest.Year()-1)
+		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 1}
-	if token != "" {
-		settings["insert_deduplication_token"] = token
-	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
-	query := "INSERT INTO gnomon." + table + " ("
-	for i := range columns {
-		if i > 0 {
-			query += ", "
+	return c
+}
+
+// id is a column of UUIDs.
+func id[T any](name string, get func(*T) string) column[T] {
+	c := col(name, func(row *T) uuid.UUID {
+		u, _ := uuid.Parse(get(row)) // checked before
+		return u
+	})
+	c.check = func(row *T) error {
+		if _, err := uuid.Parse(get(row)); err != nil {
+			return fmt.Errorf("%s %.60q is not a UUID: %w", name, get(row), err)
 		}
-		query += columns[i].name
+		return nil
 	}
-	batch, err := s.conn.PrepareBatch(ctx, query+")", driver.WithReleaseConnection())
-	if err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", len(rows), table, err)
-	}
-	for i := range columns {
-		if err := batch.Column(i).Append(columns[i].values(rows)); err != nil {
-			return errors.Join(fmt.Errorf("insert into %s: column %s: %w", table, columns[i].name, err), batch.Abort())
-		}
-	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", len(rows), table, err)
-	}
-	return nil
+	return c
+}
+
+// usd is a column of amounts; NULL where the amount is unknown.
+func usd[T any](name string, get func(*T) schemas.OptUSD) column[T] {
+	return col(name, func(row *T) *decimal.Decimal { return dollars(get(row)) })
 }
 
 // ErrRow marks a row that the store can never take; Index names it.
@@ -80,33 +87,124 @@ func (e *ErrRow) Unwrap() error { return e.Err }
 // RowIndex names the row, for whoever sets it aside.
 func (e *ErrRow) RowIndex() int { return e.Index }
 
-// ids parses the ids of all rows, or names the row whose id is none.
-func ids[T any](rows []T, get func(*T) string) ([]uuid.UUID, error) {
-	out := make([]uuid.UUID, len(rows))
-	for i := range rows {
-		id, err := uuid.Parse(get(&rows[i]))
-		if err != nil {
-			return nil, &ErrRow{Index: i, Err: fmt.Errorf("id %q: %w", get(&rows[i]), err)}
-		}
-		out[i] = id
-	}
-	return out, nil
-}
-
-// given is a column whose values are there already.
-func given[T, V any](name string, values []V) column[T] {
-	return column[T]{name, func([]T) any { return values }}
-}
-
-func dollars(o schemas.OptUSD) *decimal.Decimal {
-	if !o.Known {
+// insert sends rows as one block under a token: sent twice, it is stored once.
+func insert[T any](ctx context.Context, s *Store, table, token string, columns []column[T], rows []T) error {
+	if len(rows) == 0 {
 		return nil
 	}
-	d := decimal.New(int64(o.Nano), -9)
-	return &d
+	for i := range rows {
+		for c := range columns {
+			if check := columns[c].check; check != nil {
+				if err := check(&rows[i]); err != nil {
+					return fmt.Errorf("insert into %s: %w", table, &ErrRow{Index: i, Err: err})
+				}
+			}
+		}
+	}
+	return insertParts(ctx, s, table, token, columns, rows)
 }
 
-// digestOf identifies a migration's text.
-func digestOf(text string) uint64 { return xxhash.Sum64String(text) }
+// smallestPart is how few rows are not halved any more.
+const smallestPart = 250
 
-func utc(t time.Time) time.Time { return t.UTC() }
+// insertParts sends rows whole, and in halves where the whole does not fit the
+// server's memory: else one batch of unlike rows could never be stored. Should
+// the whole have been stored after all, its rows are told by their keys.
+func insertParts[T any](ctx context.Context, s *Store, table, token string, columns []column[T], rows []T) error {
+	err := send(ctx, s, table, token, columns, rows)
+	var e *clickhouse.Exception
+	if !errors.As(err, &e) || e.Code != codeMemoryLimit || len(rows) < 2*smallestPart {
+		return err
+	}
+	s.log.Warn("a batch does not fit the store's memory and is sent in halves", "table", table, "rows", len(rows))
+	half := func(n int) string {
+		if token == "" {
+			return ""
+		}
+		return fmt.Sprintf("%s/%d", token, n)
+	}
+	if err := insertParts(ctx, s, table, half(1), columns, rows[:len(rows)/2]); err != nil {
+		return err
+	}
+	return insertParts(ctx, s, table, half(2), columns, rows[len(rows)/2:])
+}
+
+const codeMemoryLimit = 241
+
+// send inserts rows as one block.
+func send[T any](ctx context.Context, s *Store, table, token string, columns []column[T], rows []T) (err error) {
+	defer func() {
+		if err != nil {
+			s.forget(table)
+			err = fmt.Errorf("insert %d rows into %s: %w", len(rows), table, err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].name
+	}
+	types, err := s.columnTypes(ctx, table, names)
+	if err != nil {
+		return err
+	}
+	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 1}
+	if token != "" {
+		settings["insert_deduplication_token"] = token
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(types))
+	query := "INSERT INTO gnomon." + table + " (" + strings.Join(names, ", ") + ")"
+	batch, err := s.conn.PrepareBatch(ctx, query, driver.WithReleaseConnection())
+	if err != nil {
+		return err
+	}
+	for i := range columns {
+		if err := batch.Column(i).Append(columns[i].values(rows)); err != nil {
+			return errors.Join(fmt.Errorf("column %s: %w", names[i], err), batch.Abort())
+		}
+	}
+	return batch.Send()
+}
+
+// columnTypes says as what the columns of a table are sent. Over HTTP the client
+// would ask for them at every insert; they are asked for once. Words are sent as
+// plain strings: the client takes long to make a dictionary of them, the engine
+// makes its own anyway.
+func (s *Store) columnTypes(ctx context.Context, table string, names []string) ([]clickhouse.ColumnNameAndType, error) {
+	s.mu.Lock()
+	known := s.types[table]
+	s.mu.Unlock()
+	if known == nil {
+		rows, err := query(ctx, s, "the columns of "+table, "SELECT name, type FROM system.columns WHERE database = 'gnomon' AND table = ?", func(row scanner) (nt [2]string, err error) {
+			return nt, row.Scan(&nt[0], &nt[1])
+		}, table)
+		if err != nil {
+			return nil, err
+		}
+		known = map[string]string{}
+		for _, nt := range rows {
+			known[nt[0]] = strings.ReplaceAll(nt[1], "LowCardinality(String)", "String")
+		}
+		s.mu.Lock()
+		s.types[table] = known
+		s.mu.Unlock()
+	}
+	types := make([]clickhouse.ColumnNameAndType, len(names))
+	for i, name := range names {
+		typ, there := known[name]
+		if !there {
+			return nil, fmt.Errorf("gnomon.%s has no column %s (it has %d columns): run gnomon migrate", table, name, len(slices.Collect(maps.Keys(known))))
+		}
+		types[i] = clickhouse.ColumnNameAndType{Name: name, Type: typ}
+	}
+	return types, nil
+}
+
+// forget has the next insert ask for the columns again: after an error the table
+// may be another.
+func (s *Store) forget(table string) {
+	s.mu.Lock()
+	delete(s.types, table)
+	s.mu.Unlock()
+}

@@ -14,12 +14,14 @@ import (
 type evaluation = schemas.Evaluation
 
 var evaluationColumns = []column[evaluation]{
+	id("request_id", func(e *evaluation) string { return e.RequestID }),
+	id("evaluation_id", func(e *evaluation) string { return e.EvaluationID }),
 	col("project", func(e *evaluation) string { return e.Project }),
 	col("workload", func(e *evaluation) string { return e.Workload }),
 	col("request_model", func(e *evaluation) string { return e.RequestModel }),
 	col("candidate", func(e *evaluation) string { return e.Candidate }),
-	col("request_ts", func(e *evaluation) time.Time { return utc(e.RequestTs) }),
-	col("graded_at", func(e *evaluation) time.Time { return utc(e.GradedAt) }),
+	at("request_ts", func(e *evaluation) time.Time { return e.RequestTs }),
+	at("graded_at", func(e *evaluation) time.Time { return e.GradedAt }),
 	col("cluster", func(e *evaluation) string { return e.Cluster }),
 	col("grader", func(e *evaluation) string { return e.Grader }),
 	col("grader_version", func(e *evaluation) string { return e.GraderVersion }),
@@ -34,8 +36,8 @@ var evaluationColumns = []column[evaluation]{
 	col("quality_baseline", func(e *evaluation) float32 { return e.QualityBaseline }),
 	col("quality_candidate", func(e *evaluation) float32 { return e.QualityCandidate }),
 	col("outcome", func(e *evaluation) string { return string(e.Outcome) }),
-	col("candidate_cost", func(e *evaluation) *decimal.Decimal { return dollars(e.CandidateCost) }),
-	col("grading_cost", func(e *evaluation) *decimal.Decimal { return dollars(e.GradingCost) }),
+	usd("candidate_cost", func(e *evaluation) schemas.OptUSD { return e.CandidateCost }),
+	usd("grading_cost", func(e *evaluation) schemas.OptUSD { return e.GradingCost }),
 	col("input_tokens", func(e *evaluation) uint32 { return e.InputTokens }),
 	col("output_tokens", func(e *evaluation) uint32 { return e.OutputTokens }),
 	col("baseline_output_tokens", func(e *evaluation) uint32 { return e.BaselineOutputTokens }),
@@ -47,26 +49,18 @@ var evaluationColumns = []column[evaluation]{
 
 // InsertEvaluations stores graded pairs as one batch.
 func (s *Store) InsertEvaluations(ctx context.Context, token string, evs []schemas.Evaluation) error {
-	request, err := ids(evs, func(e *evaluation) string { return e.RequestID })
-	if err != nil {
-		return err
-	}
-	id, err := ids(evs, func(e *evaluation) string { return e.EvaluationID })
-	if err != nil {
-		return err
-	}
-	columns := append([]column[evaluation]{given[evaluation]("request_id", request), given[evaluation]("evaluation_id", id)}, evaluationColumns...)
-	return insert(ctx, s, "evaluations", token, columns, evs)
+	return insert(ctx, s, "evaluations", token, evaluationColumns, evs)
 }
 
 var heartbeatColumns = []column[schemas.Heartbeat]{
 	col("boot_id", func(h *schemas.Heartbeat) uint64 { return h.BootID }),
 	col("proxy", func(h *schemas.Heartbeat) string { return h.Proxy }),
-	col("at", func(h *schemas.Heartbeat) time.Time { return utc(h.At) }),
+	at("at", func(h *schemas.Heartbeat) time.Time { return h.At }),
 	col("accepted", func(h *schemas.Heartbeat) uint64 { return h.Accepted }),
 	col("ended", func(h *schemas.Heartbeat) uint64 { return h.Ended }),
 	col("dropped", func(h *schemas.Heartbeat) uint64 { return h.Dropped }),
 	col("last_seq", func(h *schemas.Heartbeat) uint64 { return h.LastSeq }),
+	col("schema_version", func(h *schemas.Heartbeat) string { return h.Version }),
 }
 
 // InsertHeartbeats stores what proxies say of themselves.
@@ -79,7 +73,8 @@ var declaredColumns = []column[schemas.Declared]{
 	col("first_seq", func(d *schemas.Declared) uint64 { return d.FirstSeq }),
 	col("last_seq", func(d *schemas.Declared) uint64 { return d.LastSeq }),
 	col("reason", func(d *schemas.Declared) string { return d.Reason }),
-	col("at", func(d *schemas.Declared) time.Time { return utc(d.At) }),
+	at("at", func(d *schemas.Declared) time.Time { return d.At }),
+	col("schema_version", func(d *schemas.Declared) string { return d.Version }),
 }
 
 // InsertDeclared stores sequence ranges whose events are gone.
@@ -103,7 +98,7 @@ var verdictColumns = []column[schemas.Verdict]{
 	col("request_model", func(v *schemas.Verdict) string { return v.RequestModel }),
 	col("provider", func(v *schemas.Verdict) string { return v.Provider }),
 	col("candidate", func(v *schemas.Verdict) string { return v.Candidate }),
-	col("computed_at", func(v *schemas.Verdict) time.Time { return utc(v.ComputedAt) }),
+	at("computed_at", func(v *schemas.Verdict) time.Time { return v.ComputedAt }),
 	col("readiness", func(v *schemas.Verdict) string { return string(v.Readiness) }),
 	col("record", func(v *schemas.Verdict) string { return record(v) }),
 }
@@ -118,9 +113,10 @@ var evidenceColumns = []column[schemas.EvidenceRecord]{
 	col("workload", func(e *schemas.EvidenceRecord) string { return e.Workload }),
 	col("request_model", func(e *schemas.EvidenceRecord) string { return e.RequestModel }),
 	col("candidate", func(e *schemas.EvidenceRecord) string { return e.Candidate }),
-	col("at", func(e *schemas.EvidenceRecord) time.Time { return utc(e.At) }),
+	at("at", func(e *schemas.EvidenceRecord) time.Time { return e.At }),
 	col("state", func(e *schemas.EvidenceRecord) string { return string(e.State) }),
 	col("output_ratio", func(e *schemas.EvidenceRecord) float64 { return e.OutputRatio }),
+	col("schema_version", func(e *schemas.EvidenceRecord) string { return e.Version }),
 }
 
 // InsertEvidence stores what proxies were told.
@@ -133,10 +129,12 @@ var policyColumns = []column[schemas.Policy]{
 	col("workload", func(p *schemas.Policy) string { return p.Workload }),
 	col("version", func(p *schemas.Policy) uint32 { return p.Version }),
 	col("replaces", func(p *schemas.Policy) uint32 { return p.Replaces }),
-	col("at", func(p *schemas.Policy) time.Time { return utc(p.At) }),
+	at("at", func(p *schemas.Policy) time.Time { return p.At }),
+	col("offset", func(p *schemas.Policy) int64 { return p.Offset }),
 	col("mode", func(p *schemas.Policy) string { return string(p.Mode) }),
 	col("candidate", func(p *schemas.Policy) string { return p.Candidate }),
 	col("share", func(p *schemas.Policy) decimal.Decimal { return decimal.New(int64(p.Share), -4) }),
+	col("control", func(p *schemas.Policy) decimal.Decimal { return decimal.New(int64(p.Control), -4) }),
 	col("override", func(p *schemas.Policy) bool { return p.Override }),
 	col("actor", func(p *schemas.Policy) string { return p.Actor }),
 	col("reason", func(p *schemas.Policy) string { return p.Reason }),

@@ -4,18 +4,17 @@ import (
 	"context"
 	"time"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 type event = schemas.RequestEvent
 
-// requestColumns are the columns of gnomon.requests but its id. A test holds
-// them against the event's fields and the table.
+// requestColumns are the columns of gnomon.requests, in the order scanRequest
+// reads them. A test holds them against the event's fields and the table.
 var requestColumns = []column[event]{
+	id("request_id", func(e *event) string { return e.RequestID }),
 	col("project", func(e *event) string { return e.Project }),
-	col("ts", func(e *event) time.Time { return utc(e.Ts) }),
+	at("ts", func(e *event) time.Time { return e.Ts }),
 	col("revision", func(e *event) uint8 { return e.Revision }),
 	col("boot_id", func(e *event) uint64 { return e.BootID }),
 	col("seq", func(e *event) uint64 { return e.Seq }),
@@ -56,13 +55,13 @@ var requestColumns = []column[event]{
 	col("audio_output_tokens", func(e *event) uint32 { return e.AudioOutputTokens }),
 	col("usage_source", func(e *event) string { return string(e.UsageSource) }),
 	col("price_version", func(e *event) uint32 { return e.PriceVersion }),
-	col("cost", func(e *event) *decimal.Decimal { return dollars(e.Cost) }),
-	col("list_cost", func(e *event) *decimal.Decimal { return dollars(e.ListCost) }),
-	col("baseline_cost", func(e *event) *decimal.Decimal { return dollars(e.BaselineCost) }),
+	usd("cost", func(e *event) schemas.OptUSD { return e.Cost }),
+	usd("list_cost", func(e *event) schemas.OptUSD { return e.ListCost }),
+	usd("baseline_cost", func(e *event) schemas.OptUSD { return e.BaselineCost }),
 	col("would_route", func(e *event) string { return e.WouldRoute }),
-	col("would_cost", func(e *event) *decimal.Decimal { return dollars(e.WouldCost) }),
-	col("would_output_cost", func(e *event) *decimal.Decimal { return dollars(e.WouldOutputCost) }),
-	col("expected_cost", func(e *event) *decimal.Decimal { return dollars(e.ExpectedCost) }),
+	usd("would_cost", func(e *event) schemas.OptUSD { return e.WouldCost }),
+	usd("would_output_cost", func(e *event) schemas.OptUSD { return e.WouldOutputCost }),
+	usd("expected_cost", func(e *event) schemas.OptUSD { return e.ExpectedCost }),
 	col("task_class", func(e *event) string { return e.TaskClass }),
 	col("score", func(e *event) float32 { return e.Score }),
 	col("novelty", func(e *event) float32 { return e.Novelty }),
@@ -89,11 +88,7 @@ var requestColumns = []column[event]{
 // InsertRequests stores events as one batch. An *ErrRow names a row that can
 // never be stored; nothing of the batch is stored then.
 func (s *Store) InsertRequests(ctx context.Context, token string, evs []schemas.RequestEvent) error {
-	id, err := ids(evs, func(e *event) string { return e.RequestID })
-	if err != nil {
-		return err
-	}
-	return insert(ctx, s, "requests", token, append([]column[event]{given[event]("request_id", id)}, requestColumns...), evs)
+	return insert(ctx, s, "requests", token, requestColumns, evs)
 }
 
 func tags(m map[string]string) map[string]string {

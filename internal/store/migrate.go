@@ -2,112 +2,133 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-const migrationsTable = `CREATE TABLE IF NOT EXISTS gnomon.migrations (name String, digest UInt64, at DateTime64(3, 'UTC') DEFAULT now64(3))
+// SchemaVersion counts the changes of the tables and views. A test holds it
+// against their texts: who changes one raises it.
+const SchemaVersion = 1
+
+const migrationsTable = `CREATE TABLE IF NOT EXISTS gnomon.migrations (name String, digest UInt64, version UInt32, at DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = ReplacingMergeTree(at) ORDER BY name`
 
+// ErrNewer says that a newer gnomon has migrated the store.
+var ErrNewer = errors.New("the store was migrated by a newer gnomon")
+
 // Migrate brings the tables to this version. Each file of schemas.DDL is one
-// idempotent statement, recorded once run, so that a crash between run and
-// record only repeats it; a view is made again when its text has changed. A
-// store that a newer gnomon has migrated is refused.
+// idempotent statement, recorded once run, so that a crash between the two only
+// repeats it; a view is made again when its text has changed, a table is changed
+// by a later file only. A store that a newer gnomon has migrated is refused with
+// ErrNewer, and nothing is touched.
 func (s *Store) Migrate(ctx context.Context) error {
 	files, err := migrations()
 	if err != nil {
 		return err
 	}
-	if err := s.conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS gnomon"); err != nil {
+	if err := s.prepareMigrations(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if err := s.conn.Exec(ctx, migrationsTable); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	done, err := s.migrated(ctx)
+	done, version, err := s.migrated(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("migrate: %w", err)
 	}
-	for name := range done {
-		if _, known := files[name]; !known {
-			return fmt.Errorf("the store has migration %s, which this gnomon does not know: it was migrated by a newer one\n  run that version, or one newer", name)
-		}
+	if version > SchemaVersion {
+		return fmt.Errorf("%w: its tables are at version %d, this gnomon knows %d\n  run the newer version, or give this one a store of its own", ErrNewer, version, SchemaVersion)
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		text := files[name]
-		digest := digestOf(text)
-		if done[name] == digest {
+		digest := xxhash.Sum64String(text)
+		before, known := done[name]
+		switch {
+		case known && before == digest:
 			continue
-		}
-		if _, again := done[name]; again && !strings.Contains(text, "CREATE OR REPLACE VIEW") {
+		case known && !strings.Contains(text, "CREATE OR REPLACE VIEW"):
 			s.log.Debug("a table's text has changed; tables are changed by later files only", "file", name)
 			continue
 		}
 		if err := s.conn.Exec(ctx, text); err != nil {
 			return fmt.Errorf("migrate %s: %w", name, err)
 		}
-		if err := s.conn.Exec(ctx, "INSERT INTO gnomon.migrations (name, digest) SELECT ?, ?", name, digest); err != nil {
+		if err := s.conn.Exec(ctx, "INSERT INTO gnomon.migrations (name, digest, version) SELECT ?, ?, ?", name, digest, uint32(SchemaVersion)); err != nil {
 			return fmt.Errorf("record migration %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (s *Store) migrated(ctx context.Context) (map[string]uint64, error) {
-	rows, err := s.conn.Query(ctx, "SELECT name, digest FROM gnomon.migrations FINAL")
-	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
-	}
-	defer rows.Close()
-	done := map[string]uint64{}
-	for rows.Next() {
-		var name string
-		var digest uint64
-		if err := rows.Scan(&name, &digest); err != nil {
-			return nil, fmt.Errorf("migrate: %w", err)
+const codeAccessDenied = 497
+
+// prepareMigrations makes the database and the record of migrations. A user who
+// may not make databases can use one that is there.
+func (s *Store) prepareMigrations(ctx context.Context) error {
+	err := s.conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS gnomon")
+	var e *clickhouse.Exception
+	if err != nil && errors.As(err, &e) && e.Code == codeAccessDenied {
+		var there uint64
+		if s.conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = 'gnomon'").Scan(&there) == nil && there > 0 {
+			err = nil
 		}
-		done[name] = digest
 	}
-	return done, rows.Err()
+	if err != nil {
+		return err
+	}
+	return s.conn.Exec(ctx, migrationsTable)
 }
 
-// migrations are the files of schemas.DDL, and the view of reject words, which
-// is made from the codes so that it cannot disagree with them.
+// migrated returns the digests of what was run, and the highest version that ran
+// anything.
+func (s *Store) migrated(ctx context.Context) (done map[string]uint64, version uint32, err error) {
+	type ran struct {
+		name    string
+		digest  uint64
+		version uint32
+	}
+	rows, err := query(ctx, s, "migrations", "SELECT name, digest, version FROM gnomon.migrations FINAL", func(row scanner) (r ran, err error) {
+		return r, row.Scan(&r.name, &r.digest, &r.version)
+	})
+	done = map[string]uint64{}
+	for _, r := range rows {
+		done[r.name] = r.digest
+		version = max(version, r.version)
+	}
+	return done, version, err
+}
+
+// migrations are the texts of schemas.DDL by file name.
 func migrations() (map[string]string, error) {
 	names, err := fs.Glob(schemas.DDL, "ddl/*.sql")
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]string{"0024_view_rejects.sql": rejectsView()}
+	codes, words := rejectLists()
+	files := map[string]string{}
 	for _, path := range names {
 		raw, err := fs.ReadFile(schemas.DDL, path)
 		if err != nil {
 			return nil, err
 		}
-		files[strings.TrimPrefix(path, "ddl/")] = string(raw)
+		files[strings.TrimPrefix(path, "ddl/")] = strings.NewReplacer("/*codes*/", codes, "/*words*/", words).Replace(string(raw))
 	}
 	return files, nil
 }
 
-// rejectsView is one row per request and candidate, with the reason as a word.
-func rejectsView() string {
-	codes := schemas.RejectCodes()
-	var numbers, words []string
-	for _, code := range slices.Sorted(maps.Keys(codes)) {
-		numbers = append(numbers, fmt.Sprint(uint16(code)))
-		words = append(words, "'"+codes[code]+"'")
+// rejectLists are the codes of reject reasons and their words, as SQL.
+func rejectLists() (codes, words string) {
+	all := schemas.RejectCodes()
+	var cs, ws []string
+	for _, code := range slices.Sorted(maps.Keys(all)) {
+		cs = append(cs, fmt.Sprint(uint16(code)))
+		ws = append(ws, "'"+all[code]+"'")
 	}
-	transform := func(column string) string {
-		return "transform(" + column + ", [" + strings.Join(numbers, ", ") + "], [" + strings.Join(words, ", ") + "], 'unknown')"
-	}
-	return `CREATE OR REPLACE VIEW gnomon.rejects AS
-SELECT project, workload, request_id, ts, if(baseline_provider = '', provider, baseline_provider) AS from_provider, request_model, would_route,
-    c AS candidate, k AS rank, ` + transform("r") + ` AS reason
-FROM (SELECT *, if(empty(candidates), [''], candidates) AS cs, if(empty(candidates), [baseline_reject], rejects) AS rs FROM gnomon.requests FINAL WHERE status != 'lost')
-ARRAY JOIN cs AS c, rs AS r, arrayEnumerate(cs) AS k`
+	return strings.Join(cs, ", "), strings.Join(ws, ", ")
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/shopspring/decimal"
 
 	"github.com/gnomon-llm/gnomon/analyzer"
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -51,18 +50,16 @@ func (s *Store) Cells(ctx context.Context, project string, from, to time.Time) (
 FROM (SELECT *, baseline_cost IS NOT NULL AND would_cost IS NOT NULL AS priced FROM gnomon.requests FINAL WHERE ` + between + `)
 GROUP BY workload, p, request_model, would_route, day ORDER BY workload, p, request_model, would_route, day`
 	return query(ctx, s, "cells", sql, func(row scanner) (c analyzer.Cell, err error) {
-		var baseline, would, output, cost decimal.Decimal
 		err = row.Scan(&c.Workload, &c.Provider, &c.RequestModel, &c.WouldRoute, &c.Day, &c.Requests, &c.Lost, &c.Unpriced, &c.Estimated, &c.Routed,
-			&baseline, &would, &output, &cost, &c.OutputTokens, &c.Simulated)
+			(*sum)(&c.Baseline), (*sum)(&c.Would), (*sum)(&c.WouldOutput), (*sum)(&c.Cost), &c.OutputTokens, &c.Simulated)
 		c.Day = day(c.Day)
-		c.Baseline, c.Would, c.WouldOutput, c.Cost = money(baseline), money(would), money(output), money(cost)
 		return c, err
 	}, project, from.UnixMilli(), to.UnixMilli())
 }
 
 // Evaluations implements analyzer.Log.
 func (s *Store) Evaluations(ctx context.Context, project string, from, to time.Time) ([]schemas.Evaluation, error) {
-	names := []string{"request_id", "evaluation_id"}
+	var names []string
 	for i := range evaluationColumns {
 		names = append(names, evaluationColumns[i].name)
 	}
@@ -73,14 +70,12 @@ WHERE project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts <
 
 func scanEvaluation(row scanner) (e schemas.Evaluation, err error) {
 	var request, id uuid.UUID
-	var candidateCost, gradingCost *decimal.Decimal
 	var outcome string
 	err = row.Scan(&request, &id, &e.Project, &e.Workload, &e.RequestModel, &e.Candidate, &e.RequestTs, &e.GradedAt, &e.Cluster, &e.Grader, &e.GraderVersion, &e.JudgeModel,
 		&e.BaselineSnapshot, &e.CandidateSnapshot, &e.PromptVersion, &e.Stratum, &e.SamplingProbability, &e.WouldRoute, &e.Score, &e.QualityBaseline, &e.QualityCandidate,
-		&outcome, &candidateCost, &gradingCost, &e.InputTokens, &e.OutputTokens, &e.BaselineOutputTokens, &e.LatencyMS, &e.Simulated, &e.Version, &e.Extra)
+		&outcome, (*amount)(&e.CandidateCost), (*amount)(&e.GradingCost), &e.InputTokens, &e.OutputTokens, &e.BaselineOutputTokens, &e.LatencyMS, &e.Simulated, &e.Version, &e.Extra)
 	e.RequestID, e.EvaluationID, e.Outcome = request.String(), id.String(), schemas.Outcome(outcome)
 	e.RequestTs, e.GradedAt = e.RequestTs.UTC(), e.GradedAt.UTC()
-	e.CandidateCost, e.GradingCost = nano(candidateCost), nano(gradingCost)
 	return e, err
 }
 
@@ -141,16 +136,16 @@ func (s *Store) Period(ctx context.Context, project string) (analyzer.Period, er
 func (s *Store) RehearsalSpend(ctx context.Context, at time.Time) (map[string]schemas.NanoUSD, error) {
 	type spend struct {
 		workload string
-		cost     decimal.Decimal
+		cost     schemas.NanoUSD
 	}
 	rows, err := query(ctx, s, "rehearsal spend", `SELECT workload, sum(ifNull(candidate_cost, 0) + ifNull(grading_cost, 0)) FROM gnomon.evaluations FINAL
 WHERE graded_at >= fromUnixTimestamp64Milli(?) AND graded_at < fromUnixTimestamp64Milli(?) GROUP BY workload`, func(row scanner) (r spend, err error) {
-		err = row.Scan(&r.workload, &r.cost)
+		err = row.Scan(&r.workload, (*sum)(&r.cost))
 		return r, err
 	}, day(at).UnixMilli(), day(at).AddDate(0, 0, 1).UnixMilli())
 	spent := map[string]schemas.NanoUSD{}
 	for _, r := range rows {
-		spent[r.workload] = money(r.cost)
+		spent[r.workload] = r.cost
 	}
 	return spent, err
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/shopspring/decimal"
 
 	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -16,7 +16,7 @@ import (
 
 // selectRequests names every column in the order scanRequest reads them.
 func selectRequests() string {
-	names := []string{"request_id"}
+	var names []string
 	for i := range requestColumns {
 		names = append(names, requestColumns[i].name)
 	}
@@ -30,7 +30,6 @@ type scanner interface{ Scan(dest ...any) error }
 func scanRequest(row scanner) (schemas.RequestEvent, error) {
 	var e event
 	var id uuid.UUID
-	var cost, list, baseline, would, wouldOutput, expected *decimal.Decimal
 	var rejects []uint16
 	var gates uint64
 	var baselineReject uint16
@@ -40,7 +39,7 @@ func scanRequest(row scanner) (schemas.RequestEvent, error) {
 		&e.KeyID, &e.ClientRetry, &e.Dialect, &e.Operation, &e.Provider, &e.BaselineProvider, &e.RequestModel, &e.ServedModel, &e.ResponseModel, &e.ResponseID,
 		&e.ServiceTier, &mode, &arm, &e.Bypassed, &e.Fallback, &e.Stream, &e.HTTPStatus, &e.ErrorType, &e.FinishReason, &e.InputTokens, &e.CacheReadTokens,
 		&e.CacheWriteTokens, &e.CacheWrite1hTokens, &e.AudioInputTokens, &e.OutputTokens, &e.ReasoningTokens, &e.AudioOutputTokens, &source, &e.PriceVersion,
-		&cost, &list, &baseline, &e.WouldRoute, &would, &wouldOutput, &expected, &e.TaskClass, &e.Score, &e.Novelty, &evidence, &gates, &e.Candidates, &rejects,
+		(*amount)(&e.Cost), (*amount)(&e.ListCost), (*amount)(&e.BaselineCost), &e.WouldRoute, (*amount)(&e.WouldCost), (*amount)(&e.WouldOutputCost), (*amount)(&e.ExpectedCost), &e.TaskClass, &e.Score, &e.Novelty, &evidence, &gates, &e.Candidates, &rejects,
 		&baselineReject, &inputs, &e.ClassifierVer, &e.PolicyVersion, &e.SnapshotHash, &e.PromptHash, &e.RequestBytes, &e.ResponseBytes, &e.LatencyMS, &e.TTFTMS,
 		&e.OverheadUS, &e.Simulated, &e.Version, &e.Extra)
 	if err != nil {
@@ -50,8 +49,6 @@ func scanRequest(row scanner) (schemas.RequestEvent, error) {
 	e.Status, e.Mode, e.Arm = schemas.Status(status), schemas.Mode(mode), schemas.Arm(arm)
 	e.UsageSource, e.EvidenceState = schemas.UsageSource(source), schemas.EvidenceState(evidence)
 	e.Gates, e.BaselineReject = schemas.Gate(gates), schemas.Reject(baselineReject)
-	e.Cost, e.ListCost, e.BaselineCost = nano(cost), nano(list), nano(baseline)
-	e.WouldCost, e.WouldOutputCost, e.ExpectedCost = nano(would), nano(wouldOutput), nano(expected)
 	if inputs != "" {
 		e.Inputs = []byte(inputs)
 	}
@@ -67,38 +64,34 @@ func scanRequest(row scanner) (schemas.RequestEvent, error) {
 	return e, nil
 }
 
-// nano is exact: the columns hold nine decimals.
-func nano(d *decimal.Decimal) schemas.OptUSD {
-	if d == nil {
-		return schemas.OptUSD{}
-	}
-	return schemas.KnownUSD(money(*d))
-}
-
-// money turns dollars with nine decimals into nano-USD.
-func money(d decimal.Decimal) schemas.NanoUSD { return schemas.NanoUSD(d.Shift(9).IntPart()) }
+// aroundID is how far a request's time may be from its id's for the quick search.
+const aroundID = time.Hour
 
 // Request returns one request by its id.
 func (s *Store) Request(ctx context.Context, project, id string) (schemas.RequestEvent, error) {
-	missing := &dashboards.Error{Kind: dashboards.NotFound, Message: fmt.Sprintf("No request %s in project %s.", id, project), Hint: "An answer carries its id as x-gnomon-request-id; a new request takes a second or two to arrive."}
 	parsed, err := uuid.Parse(id)
-	if err != nil {
-		return schemas.RequestEvent{}, missing
-	}
-	// The id's own time narrows the search to a few granules; a clock that jumped
-	// is why it is no condition of identity.
-	rows, err := s.conn.Query(ctx, selectRequests()+" WHERE project = ? AND request_id = ? LIMIT 1", project, parsed)
-	if err != nil {
-		return schemas.RequestEvent{}, fmt.Errorf("read request: %w", err)
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return schemas.RequestEvent{}, fmt.Errorf("read request: %w", err)
+	if err == nil {
+		// The id's time says where to look; but it comes from a clock that may have
+		// jumped, so that what is not found there is looked for everywhere.
+		w := &where{}
+		w.add("project = ? AND request_id = ?", project, parsed)
+		near := *w
+		if parsed.Version() == 7 {
+			sec, nsec := parsed.Time().UnixTime()
+			near.between(time.Unix(sec, nsec).Add(-aroundID), time.Unix(sec, nsec).Add(aroundID))
 		}
-		return schemas.RequestEvent{}, missing
+		for _, w := range []*where{&near, w} {
+			found, err := query(ctx, s, "request", selectRequests()+w.String()+" LIMIT 1", scanRequest, w.args...)
+			if err != nil {
+				return schemas.RequestEvent{}, err
+			}
+			if len(found) > 0 {
+				return found[0], nil
+			}
+		}
 	}
-	return scanRequest(rows)
+	return schemas.RequestEvent{}, &dashboards.Error{Kind: dashboards.NotFound, Message: fmt.Sprintf("No request %s in project %s.", id, project),
+		Hint: "An answer carries its id as x-gnomon-request-id; a new request takes a second or two to arrive."}
 }
 
 // where collects conditions and their arguments.
@@ -118,6 +111,16 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// between bounds ts to [from, to); a zero time is no bound.
+func (w *where) between(from, to time.Time) {
+	if !from.IsZero() {
+		w.add("ts >= fromUnixTimestamp64Milli(?)", from.UnixMilli())
+	}
+	if !to.IsZero() {
+		w.add("ts < fromUnixTimestamp64Milli(?)", to.UnixMilli())
+	}
+}
+
 func (w *where) String() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
 
 // notBaseline holds for requests whose would-be route is another model.
@@ -126,12 +129,18 @@ const notBaseline = "would_route NOT IN ('', concat(if(baseline_provider = '', p
 // routed holds for requests that a candidate served.
 const routed = "(served_model != request_model OR (baseline_provider != '' AND baseline_provider != provider))"
 
-func requestsWhere(f dashboards.RequestFilter) (*where, error) {
+// unknownReject is no code: nothing is found by it.
+const unknownReject = uint16(math.MaxUint16)
+
+// requestsWhere is what a filter says, but its times and its cursor.
+func requestsWhere(f dashboards.RequestFilter) *where {
 	w := &where{}
 	w.add("project = ?", f.Project)
-	for column, value := range map[string]string{"workload": f.Workload, "request_model": f.RequestModel, "served_model": f.ServedModel, "provider": f.Provider, "team": f.Team,
-		"user_id": f.User, "session": f.Session, "trace_id": f.Trace, "status": string(f.Status), "arm": string(f.Arm)} {
-		w.equal(column, value)
+	for _, c := range [][2]string{
+		{"workload", f.Workload}, {"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team},
+		{"user_id", f.User}, {"session", f.Session}, {"trace_id", f.Trace}, {"status", string(f.Status)}, {"arm", string(f.Arm)},
+	} {
+		w.equal(c[0], c[1])
 	}
 	switch f.Route {
 	case "would":
@@ -142,26 +151,15 @@ func requestsWhere(f dashboards.RequestFilter) (*where, error) {
 		w.add(routed)
 	}
 	if f.Reject != "" {
-		for code, word := range schemas.RejectCodes() {
+		code := unknownReject
+		for c, word := range schemas.RejectCodes() {
 			if word == f.Reject {
-				w.add("(has(rejects, ?) OR baseline_reject = ?)", uint16(code), uint16(code))
+				code = uint16(c)
 			}
 		}
+		w.add("(has(rejects, ?) OR baseline_reject = ?)", code, code)
 	}
-	if !f.From.IsZero() {
-		w.add("ts >= fromUnixTimestamp64Milli(?)", f.From.UnixMilli())
-	}
-	if !f.To.IsZero() {
-		w.add("ts < fromUnixTimestamp64Milli(?)", f.To.UnixMilli())
-	}
-	if f.Cursor != "" {
-		ms, id, err := readCursor(f.Cursor)
-		if err != nil {
-			return nil, err
-		}
-		w.add("(ts, request_id) < (fromUnixTimestamp64Milli(?), toUUID(?))", ms, id)
-	}
-	return w, nil
+	return w
 }
 
 // A cursor is the place of a page's last row.
@@ -183,37 +181,84 @@ func readCursor(c string) (ms int64, id string, err error) {
 	return ms, id, nil
 }
 
+// spans are how far back a page is looked for, one after the other: most pages
+// are filled by the last hours, and the rest of the year is not read then.
+var spans = []time.Duration{6 * time.Hour, 4 * 24 * time.Hour, 40 * 24 * time.Hour, 0}
+
+// place is where a row stands in the list.
+type place struct {
+	ts time.Time
+	id uuid.UUID
+}
+
 // Requests returns what the filter admits, newest first.
 func (s *Store) Requests(ctx context.Context, f dashboards.RequestFilter) (dashboards.RequestPage, error) {
 	var page dashboards.RequestPage
-	w, err := requestsWhere(f)
-	if err != nil {
-		return page, err
-	}
 	limit := f.Limit
 	if limit <= 0 {
 		limit = 50
 	}
-	// First the keys of the page alone, then its rows: the wide columns of all
-	// other rows are never read.
-	keys := "SELECT ts, request_id FROM gnomon.requests FINAL" + w.String() + fmt.Sprintf(" ORDER BY ts DESC, request_id DESC LIMIT %d", limit+1)
-	rows, err := s.conn.Query(ctx, selectRequests()+" WHERE project = ? AND (ts, request_id) IN ("+keys+") ORDER BY ts DESC, request_id DESC", append([]any{f.Project}, w.args...)...)
-	if err != nil {
-		return page, fmt.Errorf("read requests: %w", err)
+	places, err := s.places(ctx, f, limit+1)
+	if err != nil || len(places) == 0 {
+		return page, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		e, err := scanRequest(rows)
-		if err != nil {
-			return page, fmt.Errorf("read requests: %w", err)
-		}
-		page.Requests = append(page.Requests, e)
+	// The wide columns are read for the page's rows only.
+	w := &where{}
+	w.add("project = ?", f.Project)
+	w.between(places[len(places)-1].ts, places[0].ts.Add(time.Millisecond))
+	ids := make([]uuid.UUID, len(places))
+	for i, p := range places {
+		ids[i] = p.id
 	}
-	if len(page.Requests) > limit {
+	w.add("request_id IN ?", ids)
+	page.Requests, err = query(ctx, s, "requests", selectRequests()+w.String()+" ORDER BY ts DESC, request_id DESC", scanRequest, w.args...)
+	if err == nil && len(page.Requests) > limit {
 		page.Requests = page.Requests[:limit]
 		page.Next = cursor(&page.Requests[limit-1])
 	}
-	return page, rows.Err()
+	return page, err
+}
+
+// places returns where the first n rows that a filter admits stand.
+func (s *Store) places(ctx context.Context, f dashboards.RequestFilter, n int) ([]place, error) {
+	to := f.To
+	var after []any
+	if f.Cursor != "" {
+		ms, id, err := readCursor(f.Cursor)
+		if err != nil {
+			return nil, err
+		}
+		after = []any{ms, id}
+		if last := time.UnixMilli(ms + 1); to.IsZero() || last.Before(to) {
+			to = last
+		}
+	}
+	newest, err := s.lastEvent(ctx)
+	if err != nil || newest.IsZero() {
+		return nil, err
+	}
+	start := newest.Add(time.Millisecond)
+	if !to.IsZero() && to.Before(start) {
+		start = to
+	}
+	for _, span := range spans {
+		from := start.Add(-span)
+		last := span == 0 || !f.From.IsZero() && !from.After(f.From)
+		if last {
+			from = f.From
+		}
+		w := requestsWhere(f)
+		w.between(from, to)
+		if after != nil {
+			w.add("(ts, request_id) < (fromUnixTimestamp64Milli(?), toUUID(?))", after...)
+		}
+		sql := "SELECT ts, request_id FROM gnomon.requests FINAL" + w.String() + fmt.Sprintf(" ORDER BY ts DESC, request_id DESC LIMIT %d", n)
+		places, err := query(ctx, s, "requests", sql, func(row scanner) (p place, err error) { return p, row.Scan(&p.ts, &p.id) }, w.args...)
+		if err != nil || len(places) == n || last {
+			return places, err
+		}
+	}
+	return nil, nil
 }
 
 // day is midnight UTC of what the store gives as a date.

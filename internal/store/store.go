@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -22,8 +23,14 @@ type Options struct {
 
 // Store is a connection pool to ClickHouse. It is safe for concurrent use.
 type Store struct {
-	conn driver.Conn
-	log  *slog.Logger
+	conn    driver.Conn
+	log     *slog.Logger
+	timeout time.Duration // of one insert
+
+	mu    sync.Mutex
+	types map[string]map[string]string // of columns, by table, as they are sent
+	asked bool                         // whether the user may write
+	free  bool                         // and may
 }
 
 // sendTimeout bounds one insert: a server that hangs is an error, and the batch
@@ -38,10 +45,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	// The database may not exist before the first migration: names are written out.
 	opts.Auth.Database = "default"
-	opts.DialTimeout = 5 * time.Second
-	opts.ReadTimeout = 2 * time.Minute
-	opts.MaxOpenConns, opts.MaxIdleConns = 8, 4
-	opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+	defaults(opts)
 	if opts.Protocol == clickhouse.HTTP {
 		opts.TransportFunc = func(t *http.Transport) (http.RoundTripper, error) { return exceptionOn200{t}, nil }
 	}
@@ -49,7 +53,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", withoutSecrets(err, o.DSN))
 	}
-	s := &Store{conn: conn, log: o.Log}
+	s := &Store{conn: conn, log: o.Log, timeout: sendTimeout, types: map[string]map[string]string{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -57,6 +61,25 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("store: %w", withoutSecrets(err, o.DSN)), conn.Close())
 	}
 	return s, nil
+}
+
+// defaults fills in what the address leaves open.
+func defaults(o *clickhouse.Options) {
+	if o.DialTimeout == 0 {
+		o.DialTimeout = 5 * time.Second
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = 2 * time.Minute
+	}
+	if o.MaxOpenConns == 0 {
+		o.MaxOpenConns = 8
+	}
+	if o.MaxIdleConns == 0 {
+		o.MaxIdleConns = 4
+	}
+	if o.Compression == nil {
+		o.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+	}
 }
 
 // Close ends idle connections.
@@ -82,10 +105,4 @@ func (t exceptionOn200) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.StatusCode, resp.Status = http.StatusInternalServerError, "500 exception behind a 200"
 	}
 	return resp, err
-}
-
-// Rows is a result as rows of plain values: strings, numbers, bools, times, nil.
-type Rows struct {
-	Columns []string
-	Rows    [][]any
 }

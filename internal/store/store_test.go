@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"reflect"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/internal/embedded/embeddedtest"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -217,22 +215,6 @@ func TestARowThatCanNeverBeStoredIsNamed(t *testing.T) {
 	}
 }
 
-func TestMigratingAgainChangesNothingAndANewerStoreIsRefused(t *testing.T) {
-	s, _ := open(t)
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.conn.Exec(t.Context(), "INSERT INTO gnomon.migrations (name, digest) VALUES ('9999_future.sql', 1)"); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = s.conn.Exec(context.WithoutCancel(t.Context()), "ALTER TABLE gnomon.migrations DELETE WHERE name = '9999_future.sql' SETTINGS mutations_sync = 1")
-	}()
-	if err := s.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "newer") {
-		t.Errorf("Migrate = %v", err)
-	}
-}
-
 func TestTheUserWithoutPasswordCannotWrite(t *testing.T) {
 	s, project := open(t)
 	reader, err := Open(t.Context(), Options{DSN: embeddedtest.ReaderEngine(t)})
@@ -250,198 +232,4 @@ func TestTheUserWithoutPasswordCannotWrite(t *testing.T) {
 	if _, err := reader.Request(t.Context(), project, e.RequestID); err != nil {
 		t.Errorf("cannot read: %v", err)
 	}
-}
-
-func TestTheWordsOfTheRejectViewAreTheCodes(t *testing.T) {
-	s, project := open(t)
-	r := rand.New(rand.NewPCG(15, 16))
-	var batch []schemas.RequestEvent
-	for code := range schemas.RejectCodes() {
-		e := someEvent(project, r)
-		e.Candidates, e.Rejects, e.Workload = []string{"openai/small"}, []schemas.Reject{code}, code.Code()
-		batch = append(batch, e)
-	}
-	none := someEvent(project, r)
-	none.Candidates, none.Rejects, none.BaselineReject, none.Workload = nil, nil, schemas.RejectBypassed, schemas.RejectBypassed.Code()
-	if err := s.InsertRequests(t.Context(), "", append(batch, none)); err != nil {
-		t.Fatal(err)
-	}
-	n := count(t, s, "SELECT count() FROM gnomon.rejects WHERE project = '"+project+"' AND reason = workload")
-	if n != uint64(len(batch)+1) {
-		t.Errorf("%d of %d reasons read as their code", n, len(batch)+1)
-	}
-}
-
-func TestCompletenessIsADifferenceAnyoneCanSee(t *testing.T) {
-	s, project := open(t)
-	r := rand.New(rand.NewPCG(17, 18))
-	boot := r.Uint64() >> 12
-	var batch []schemas.RequestEvent
-	for seq := range uint64(5) {
-		e := someEvent(project, r)
-		e.BootID, e.Seq, e.Revision = boot, seq+1, 1
-		if seq == 4 {
-			e.Status, e.Revision = schemas.StatusLost, 0
-		}
-		batch = append(batch, e)
-	}
-	err := errors.Join(
-		s.InsertRequests(t.Context(), "", batch),
-		s.InsertHeartbeats(t.Context(), "", []schemas.Heartbeat{{BootID: boot, Proxy: "p", At: time.Now(), Accepted: 9, Ended: 9, LastSeq: 9}}),
-		s.InsertDeclared(t.Context(), "", []schemas.Declared{{BootID: boot, FirstSeq: 6, LastSeq: 7, Reason: "spool_full", At: time.Now()}}),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := s.Completeness(t.Context(), project)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range c.Lives {
-		if l.BootID == boot {
-			if l.Accepted != 9 || l.Stored != 4 || l.Declared != 3 || l.Waiting() != 2 {
-				t.Errorf("%+v", l)
-			}
-			return
-		}
-	}
-	t.Error("the proxy life is not there")
-}
-
-func TestPagesOfRequestsHoldEachRequestOnce(t *testing.T) {
-	s, project := open(t)
-	r := rand.New(rand.NewPCG(19, 20))
-	var batch []schemas.RequestEvent
-	at := time.UnixMilli(1_790_000_000_000).UTC()
-	for i := range 57 {
-		e := someEvent(project, r)
-		e.Ts, e.Workload = at.Add(time.Duration(i/5)*time.Second), "w" // several at one instant
-		batch = append(batch, e)
-	}
-	if err := s.InsertRequests(t.Context(), "", batch); err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	f := dashboards.RequestFilter{Project: project, Workload: "w", Limit: 10, From: at, To: at.Add(time.Hour)}
-	for pages := 0; ; pages++ {
-		page, err := s.Requests(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range page.Requests {
-			if seen[e.RequestID] {
-				t.Errorf("%s is on two pages", e.RequestID)
-			}
-			seen[e.RequestID] = true
-		}
-		if page.Next == "" {
-			break
-		}
-		f.Cursor = page.Next
-	}
-	if len(seen) != 57 {
-		t.Errorf("%d of 57 requests", len(seen))
-	}
-	for _, f := range []dashboards.RequestFilter{
-		{Project: project, Route: "would"}, {Project: project, Route: "kept"}, {Project: project, Route: "routed"}, {Project: project, Reject: "tools", Limit: 5},
-	} {
-		if _, err := s.Requests(t.Context(), f); err != nil {
-			t.Errorf("%+v: %v", f, err)
-		}
-	}
-}
-
-func TestWhatTheAnalyzerReads(t *testing.T) {
-	s, project := open(t)
-	r := rand.New(rand.NewPCG(21, 22))
-	e := someEvent(project, r)
-	e.Ts = time.Date(2026, 11, 3, 23, 59, 59, 0, time.UTC)
-	e.BaselineProvider, e.Provider, e.RequestModel, e.ServedModel, e.WouldRoute = "", "openai", "big", "big", "openai/small"
-	e.BaselineCost, e.WouldCost, e.WouldOutputCost, e.Cost = schemas.KnownUSD(300), schemas.KnownUSD(100), schemas.KnownUSD(40), schemas.KnownUSD(300)
-	e.Candidates, e.Rejects = []string{"openai/tiny", "openai/small"}, []schemas.Reject{schemas.RejectTools, schemas.RejectNone}
-	unpriced := e
-	unpriced.RequestID, unpriced.WouldCost = uuid.NewString(), schemas.OptUSD{}
-	if err := s.InsertRequests(t.Context(), "", []schemas.RequestEvent{e, unpriced}); err != nil {
-		t.Fatal(err)
-	}
-	from, to := e.Ts.Truncate(24*time.Hour), e.Ts.Truncate(24*time.Hour).AddDate(0, 0, 1)
-	cells, err := s.Cells(t.Context(), project, from, to)
-	if err != nil || len(cells) != 1 {
-		t.Fatalf("%+v, %v", cells, err)
-	}
-	c := cells[0]
-	if c.Requests != 2 || c.Unpriced != 1 || c.Baseline != 300 || c.Would != 100 || c.WouldOutput != 40 || c.Cost != 600 || !c.Day.Equal(from) || c.Base() != "openai/big" {
-		t.Errorf("%+v", c)
-	}
-	rejects, err := s.Rejects(t.Context(), project, from, to)
-	if err != nil || len(rejects) != 1 || rejects[0].Reject != schemas.RejectTools || rejects[0].Requests != 2 || !rejects[0].Routed || rejects[0].Candidate != "openai/tiny" {
-		t.Errorf("%+v, %v", rejects, err)
-	}
-	p, err := s.Period(t.Context(), project)
-	if err != nil || !p.First.Equal(e.Ts) || len(p.Days) == 0 || p.Days[0].Hours < 1 {
-		t.Errorf("%+v, %v", p, err)
-	}
-	if empty, err := s.Period(t.Context(), "nobody"); err != nil || !empty.First.IsZero() {
-		t.Errorf("%+v, %v", empty, err)
-	}
-	if _, err := s.Traffic(t.Context(), project, from, to); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestPoliciesAndVerdictsComeBack(t *testing.T) {
-	s, project := open(t)
-	at := time.UnixMilli(1_790_000_000_000).UTC()
-	first := schemas.Policy{Project: project, Workload: "w", Version: 1, Mode: schemas.ModeCanary, At: at, Actor: "a", Reason: "first", Salt: []byte("secret")}
-	late := first
-	late.At, late.Actor, late.Reason = at.Add(time.Second), "b", "lost the race"
-	second := first
-	second.Version, second.Replaces, second.At, second.Mode, second.Reason = 2, 1, at.Add(2*time.Second), schemas.ModeObserve, "second"
-	if err := s.InsertPolicies(t.Context(), "", []schemas.Policy{first, late, second}); err != nil {
-		t.Fatal(err)
-	}
-	history, err := s.Policies(t.Context(), project, "w")
-	if err != nil || len(history) != 2 || history[0].Reason != "second" || history[1].Reason != "first" {
-		t.Errorf("%+v, %v", history, err)
-	}
-	if len(history[1].Salt) != 0 {
-		t.Error("the salt is in the store")
-	}
-	if now, err := s.Policies(t.Context(), project, ""); err != nil || len(now) != 1 || now[0].Version != 2 {
-		t.Errorf("%+v, %v", now, err)
-	}
-	v := schemas.Verdict{Project: project, Workload: "w", RequestModel: "big", Candidate: "openai/small", ComputedAt: at, Readiness: schemas.Ready}
-	older := v
-	older.ComputedAt, older.Readiness = at.Add(-time.Hour), schemas.Collecting
-	if err := s.InsertVerdicts(t.Context(), "", []schemas.Verdict{v, older}); err != nil {
-		t.Fatal(err)
-	}
-	verdicts, err := s.Verdicts(t.Context(), project)
-	if err != nil || len(verdicts) != 1 || verdicts[0].Readiness != schemas.Ready {
-		t.Errorf("%+v, %v", verdicts, err)
-	}
-}
-
-func TestViewsCanBeRead(t *testing.T) {
-	s, _ := open(t)
-	for _, view := range []string{"completeness", "spend_daily", "workloads", "would_routes", "rejects", "latest_verdicts", "accepted_policies"} {
-		if _, err := s.Query(t.Context(), "SELECT * FROM gnomon."+view+" LIMIT 3"); err != nil {
-			t.Errorf("%s: %v", view, err)
-		}
-	}
-}
-
-func BenchmarkInsertRequests(b *testing.B) {
-	s, project := open(b)
-	r := rand.New(rand.NewPCG(1, 1))
-	rows := make([]schemas.RequestEvent, 20_000)
-	for i := range rows {
-		rows[i] = someEvent(project, r)
-	}
-	for b.Loop() {
-		if err := s.InsertRequests(b.Context(), uuid.NewString(), rows); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(len(rows)*b.N)/b.Elapsed().Seconds(), "rows/s")
 }
