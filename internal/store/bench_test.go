@@ -154,6 +154,3 @@ func BenchmarkReaders(b *testing.B) {
 		})
 	}
 }
-
-// views are the promised ones.
-var views = []string{"completeness", "spend_daily", "workloads", "would_routes", "rejects", "latest_verdicts", "accepted_policies"}

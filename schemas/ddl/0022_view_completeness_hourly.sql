@@ -10,6 +10,6 @@ SELECT
     toInt64(accepted) - toInt64(stored) - toInt64(declared) AS difference
 FROM
 (
-    SELECT *, arrayJoin(arrayMap((h, before) -> (h.1, before, h.2), heard, arrayPushFront(arrayPopBack(heard.2), toUInt64(0)))) AS one
+    SELECT *, arrayJoin(arrayMap((h, before) -> (h.1, before, h.2), heard, arrayPopBack(arrayPushFront(heard.2, toUInt64(0))))) AS one
     FROM gnomon.sequences
 ) AS s
