@@ -33,7 +33,7 @@ bench: engine ## benchmarks and the figures of the README
 	@./bench.sh
 
 bench-stats: ## the full checks of the statistics, each beside the naive method that fails it
-	GNOMON_BENCH_STATS=1 $(GO) test -timeout 60m -count=1 -v -run 'BenchStats' ./analyzer/... ./internal/simulator/...
+	GNOMON_BENCH_STATS=1 $(GO) test -timeout 60m -count=1 -v -run 'BenchStats|VerdictsHold' ./analyzer/... ./internal/simulator/...
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)

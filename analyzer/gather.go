@@ -30,7 +30,10 @@ type tally struct {
 	requests, unpriced, estimated, lost uint64
 	baseline                            schemas.NanoUSD
 	simulated                           bool
-	routes                              map[string]*Cell // by candidate
+	// stay is what requests that stay at the baseline would cost more, for a
+	// cache that their routed neighbours no longer warm.
+	stay   schemas.NanoUSD
+	routes map[string]*Cell // by candidate
 }
 
 // observed is everything read of a project.
@@ -116,6 +119,7 @@ func (m *model) add(c *Cell) {
 	t.baseline += c.Baseline
 	t.simulated = t.simulated || c.Simulated
 	if c.WouldRoute == c.Base() || c.WouldRoute == "" {
+		t.stay += c.Would - c.Baseline
 		return
 	}
 	r := t.routes[c.WouldRoute]

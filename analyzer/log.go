@@ -40,7 +40,7 @@ type Cell struct {
 	Routed    uint64 // served by a candidate (policies in force)
 
 	Baseline     schemas.NanoUSD // what the requested model costs
-	Would        schemas.NanoUSD // what WouldRoute costs; equal to Baseline when it is the baseline
+	Would        schemas.NanoUSD // what WouldRoute costs; above Baseline where it is the baseline with a colder cache
 	WouldOutput  schemas.NanoUSD // the part of Would that scales with the candidate's output length
 	Cost         schemas.NanoUSD // of what was really served, where known
 	OutputTokens uint64          // of the answers seen

@@ -31,6 +31,13 @@ func (m *model) series(days []time.Time, candidate string, ratio float64) series
 		if t := m.days[d]; t != nil {
 			base, would = t.baseline.USD(), t.baseline.USD()
 			if r := t.routes[candidate]; r != nil {
+				// What the requests that stay would cost more is shared out among the
+				// candidates by the requests they take away.
+				total := uint64(0)
+				for _, x := range t.routes {
+					total += x.Requests
+				}
+				would += t.stay.USD() * float64(r.Requests) / float64(total)
 				output = r.WouldOutput.USD()
 				would += (r.Would - r.Baseline).USD() + (ratio-1)*output
 			}

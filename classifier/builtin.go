@@ -22,6 +22,7 @@ type modelsFile struct {
 		Names     []string `json:"names"`
 		Context   uint32   `json:"context"`
 		MaxOutput uint32   `json:"max_output"`
+		MinCached uint32   `json:"min_cached"` // absent: 1,024
 		Source    string   `json:"source"`
 		Supports  []string `json:"supports"`
 	} `json:"models"`
@@ -89,7 +90,7 @@ func BuiltinCapabilities() []Capability {
 			gates |= gateWords[word]
 		}
 		for _, name := range m.Names {
-			out = append(out, Capability{Model: name, Supports: gates, ContextWindow: m.Context, MaxOutput: m.MaxOutput})
+			out = append(out, Capability{Model: name, Supports: gates, ContextWindow: m.Context, MaxOutput: m.MaxOutput, MinCached: m.MinCached})
 		}
 	}
 	return out

@@ -11,8 +11,17 @@ import (
 // It changes whenever the same request could be assessed or decided otherwise.
 const Version uint32 = 1
 
-// minCached is the smallest prefix in tokens that providers keep in a cache.
+// minCached is the shortest prefix in tokens that most providers keep in a cache.
 const minCached = 1024
+
+// ShortestCached is the shortest prefix that the model's provider keeps in a
+// cache, in tokens.
+func (c *Capability) ShortestCached() uint32 {
+	if c == nil || c.MinCached == 0 {
+		return minCached
+	}
+	return c.MinCached
+}
 
 // expectedOutput is how many tokens an answer of a task class is taken to have
 // before it is seen. Both sides of a comparison use the same figure, so it only
@@ -30,7 +39,7 @@ type expectation struct {
 }
 
 func (x *expectation) baseline() (schemas.NanoUSD, bool) {
-	return x.price(x.in.Provider, x.in.RequestModel, x.usage(x.in.BaselineWarm, x.output()))
+	return x.price(x.in.Provider, x.in.RequestModel, x.usage(x.in.BaselineWarm, x.output(), minCached))
 }
 
 // candidate prices the request at a candidate: its answers may be longer, and
@@ -41,7 +50,7 @@ func (x *expectation) candidate(c *candidate, i int, fact evidenceFact) (schemas
 		out = (out*fact.ratioPPM + 999_999) / 1_000_000
 	}
 	warm := i < maxCandidates && x.in.CacheWarm&(1<<i) != 0
-	return x.price(c.provider, c.model, x.usage(warm, uint32(min(out, 1<<31))))
+	return x.price(c.provider, c.model, x.usage(warm, uint32(min(out, 1<<31)), c.cap.ShortestCached()))
 }
 
 func (x *expectation) price(provider, model string, u schemas.Usage) (schemas.NanoUSD, bool) {
@@ -64,11 +73,11 @@ func (x *expectation) output() uint32 {
 }
 
 // usage predicts the tokens. A warm cache holds the prompt but for its last
-// user turn.
-func (x *expectation) usage(warm bool, output uint32) schemas.Usage {
+// user turn, where that is no shorter than what its provider keeps.
+func (x *expectation) usage(warm bool, output, least uint32) schemas.Usage {
 	f := &x.in.Features
 	u := schemas.Usage{InputTokens: f.PromptTokens, OutputTokens: output}
-	if prefix := f.PromptTokens - min(f.PromptTokens, f.LastUserBytes/4+8); warm && prefix >= minCached {
+	if prefix := f.PromptTokens - min(f.PromptTokens, f.LastUserBytes/4+8); warm && prefix >= least {
 		u.CacheReadTokens = prefix
 	}
 	return u

@@ -283,6 +283,7 @@ func (s *Snapshot) sum() uint64 {
 		h.number(uint64(c.Supports))
 		h.number(uint64(c.ContextWindow))
 		h.number(uint64(c.MaxOutput))
+		h.number(uint64(c.MinCached))
 	}
 	h.number(uint64(len(s.parts.Providers)))
 	for _, p := range s.parts.Providers {

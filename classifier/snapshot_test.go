@@ -40,7 +40,7 @@ func TestEveryFieldOfASnapshotIsInItsHash(t *testing.T) {
 
 // unread are the fields of a policy that no decision reads; another Project
 // takes the policy away, which is tried on its own.
-var unread = []string{"SchemaVersion", "Project", "Replaces", "OverrideReason", "VerdictAt", "Actor", "Reason", "At"}
+var unread = []string{"SchemaVersion", "Project", "Replaces", "OverrideReason", "VerdictAt", "Actor", "Reason", "At", "Offset"}
 
 // mutate changes one thing at a time below v, tells, and puts it back.
 func mutate(v reflect.Value, path string, tell func(what string)) {

@@ -99,6 +99,7 @@ type Capability struct {
 	Supports      schemas.Gate
 	ContextWindow uint32 // tokens, prompt and output together; 0 = unknown
 	MaxOutput     uint32 // tokens; 0 = unknown
+	MinCached     uint32 // tokens: the shortest prefix its provider keeps in a cache; 0 = 1,024, which most have
 }
 
 // Ladder names the cheaper models a baseline may be routed to, first choice

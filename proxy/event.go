@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/proxy/dialect"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -121,12 +122,17 @@ func (o *Observer) price(ev *schemas.RequestEvent, d *Decided) {
 	switch {
 	case !ok || (provider == baselineProvider && model == ev.RequestModel):
 		ev.WouldCost, ev.WouldOutputCost = baseline.total, baseline.output
+		// What stays loses the warmth that its neighbours, routed, would not leave.
+		if !routed && u.CacheReadTokens > 0 && ev.UsageSource == schemas.UsageProvider {
+			would := o.rate(baselineProvider, ev.RequestModel, ev.ServiceTier, d.left(u, ev.Dialect, baselineProvider, ev.RequestModel), at)
+			if would.known {
+				ev.WouldCost, ev.WouldOutputCost = would.total, would.output
+			}
+		}
 	case routed && provider == ev.Provider && model == ev.ServedModel:
 		ev.WouldCost, ev.WouldOutputCost = served.total, served.output
 	default:
-		if !d.warmAt(ev.WouldRoute) {
-			u = cold(u, ev.Dialect)
-		}
+		u = d.left(u, ev.Dialect, provider, model)
 		would := o.rate(provider, model, tierAt(ev, provider), u, at)
 		ev.WouldCost, ev.WouldOutputCost = would.total, would.output
 	}
@@ -168,16 +174,35 @@ func (d *Decided) warmAt(route string) bool {
 	return false
 }
 
-// cold is the usage of a model whose cache does not hold the prefix: what was
-// read is plain input, or is written where the caller marks what to cache.
-func cold(u schemas.Usage, name string) schemas.Usage {
-	if name == dialect.AnthropicMessages || u.CacheWriteTokens > 0 {
-		u.CacheWriteTokens += u.CacheReadTokens
-	}
-	u.CacheReadTokens = 0
-	return u
-}
-
 func share(fixed uint16) float32 { return float32(fixed) / math.MaxUint16 }
 
 func clamp32(n int64) uint32 { return uint32(max(0, min(n, math.MaxUint32))) }
+
+// left is the usage u as a route's cache would have left it, had the decisions
+// been acted on: of what was read from the baseline's cache, the route's holds
+// the prefix that its own earlier requests left there (d.kept), if that is no
+// shorter than its provider keeps. The rest is plain input, or is written where
+// the dialect bills writes.
+func (d *Decided) left(u schemas.Usage, name, provider, model string) schemas.Usage {
+	var able classifier.Capability
+	if d.snapshot != nil {
+		able, _ = d.snapshot.CapabilityOf(provider + "/" + model)
+	}
+	least := able.ShortestCached()
+	// kept was predicted from bytes: the provider's own count sets the scale.
+	kept := uint64(d.kept)
+	if p := d.Inputs.Features.PromptTokens; p > 0 {
+		kept = kept * uint64(u.InputTokens) / uint64(p)
+	}
+	region := u.CacheReadTokens + u.CacheWriteTokens
+	read := uint32(min(uint64(u.CacheReadTokens), kept))
+	if kept < uint64(least) {
+		read = 0
+	}
+	writes := name == dialect.AnthropicMessages || u.CacheWriteTokens > 0
+	u.CacheReadTokens, u.CacheWriteTokens, u.CacheWrite1hTokens = read, 0, 0
+	if writes && u.InputTokens >= least {
+		u.CacheWriteTokens = region - read
+	}
+	return u
+}

@@ -49,6 +49,10 @@ type Decided struct {
 
 	peek   dialect.Peek
 	packed []byte
+	// kept is how long a prefix the decided route's cache would hold, in tokens as
+	// predicted, had every decision before been acted on.
+	kept     uint32
+	snapshot *classifier.Snapshot
 }
 
 // Route is a model at a provider.
@@ -126,21 +130,27 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 	}
 	candidates := s.CandidatesFor(d.Workload, r.Provider, d.Model)
 	now := r.Ts.Unix()
-	key := warmKey(d.Workload, d.Session)
-	last, lastAt, seen := o.warmth.last(key)
-	warm := seen && now-lastAt <= cacheSeconds
+	key, shared := warmKey(d.Workload, d.Session), warmKey(d.Workload, "")
+	mine, all := o.warmth.last(key), o.warmth.last(shared)
 	for i, c := range candidates[:min(len(candidates), 64)] {
-		if warm && last == routeHash(c) {
+		if _, ok := mine.of(routeHash(c), now); ok {
 			in.CacheWarm |= 1 << i
 		}
 		if o.unhealthy != nil && o.unhealthy(c, r.Ts) {
 			in.Unhealthy |= 1 << i
 		}
 	}
-	in.BaselineWarm = warm && last == routeHash(r.Provider+"/"+d.Model)
-	d.Decision = o.judge.decide(in, s)
+	baseline := routeHash(r.Provider + "/" + d.Model)
+	_, in.BaselineWarm = mine.of(baseline, now)
+	d.Decision, d.snapshot = o.judge.decide(in, s), s
+	// Its own conversation left a prefix, or any other its system prompt.
+	route := routeHash(d.Decision.Route)
+	own, _ := mine.of(route, now)
+	system, _ := all.of(route, now)
+	d.kept = max(own, system)
+	o.warmth.note(shared, route, now, in.Features.SystemBytes/4)
 	if d.Session != "" {
-		o.warmth.note(key, routeHash(d.Decision.Route), now)
+		o.warmth.note(key, route, now, in.Features.PromptTokens)
 	}
 	d.packed = in.AppendBinary(nil)
 	d.act(r)

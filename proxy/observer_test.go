@@ -34,7 +34,8 @@ func chatRequest(at time.Time, session string) *Request {
 func TestACacheThatTheRouteWouldNotHaveHadIsPricedAsCold(t *testing.T) {
 	o, _ := testObserver(t, nil)
 	book := testBook(t)
-	u := schemas.Usage{InputTokens: 1000, CacheReadTokens: 400, OutputTokens: 100}
+	u := schemas.Usage{InputTokens: 3000, CacheReadTokens: 1200, OutputTokens: 100}
+	answer := strings.NewReplacer(`"prompt_tokens":1000`, `"prompt_tokens":3000`, `"cached_tokens":400`, `"cached_tokens":1200`).Replace(chatAnswer)
 	price := func(model string, u schemas.Usage) schemas.NanoUSD {
 		total, _, err := book.Cost("openai", model, "", u, noon)
 		if err != nil {
@@ -42,7 +43,7 @@ func TestACacheThatTheRouteWouldNotHaveHadIsPricedAsCold(t *testing.T) {
 		}
 		return total
 	}
-	cold := schemas.Usage{InputTokens: 1000, OutputTokens: 100}
+	cold := schemas.Usage{InputTokens: 3000, OutputTokens: 100}
 	for i, tt := range []struct {
 		name, session string
 		at            time.Duration
@@ -55,7 +56,7 @@ func TestACacheThatTheRouteWouldNotHaveHadIsPricedAsCold(t *testing.T) {
 	} {
 		r := chatRequest(noon.Add(tt.at), tt.session)
 		d := o.Decide(r)
-		ev := o.Event(r, &d, &Answer{HTTPStatus: 200, Body: []byte(chatAnswer)})
+		ev := o.Event(r, &d, &Answer{HTTPStatus: 200, Body: []byte(answer)})
 		if ev.WouldRoute != "openai/gpt-4o-mini" || ev.WouldCost.Nano != tt.want {
 			t.Errorf("%d %s: would-be cost %v of %s, want %v", i, tt.name, ev.WouldCost, ev.WouldRoute, tt.want)
 		}
@@ -65,13 +66,56 @@ func TestACacheThatTheRouteWouldNotHaveHadIsPricedAsCold(t *testing.T) {
 	}
 }
 
-func TestAnthropicsCacheIsWrittenAnewWhereItIsCold(t *testing.T) {
-	u := schemas.Usage{InputTokens: 100, CacheReadTokens: 60, CacheWriteTokens: 10, CacheWrite1hTokens: 4}
-	if got := cold(u, dialect.AnthropicMessages); got != (schemas.Usage{InputTokens: 100, CacheWriteTokens: 70, CacheWrite1hTokens: 4}) {
-		t.Errorf("%+v", got)
+func TestWhatARoutesCacheWouldHoldOfAPrompt(t *testing.T) {
+	_, snapshot := testObserver(t, nil)
+	for _, tt := range []struct {
+		name            string
+		kept            uint32 // predicted tokens that the route was sent before
+		usage           schemas.Usage
+		dialect         string
+		provider, model string
+		want            schemas.Usage
+	}{
+		{"a cold cache is written anew where writes are billed", 0, schemas.Usage{InputTokens: 6000, CacheReadTokens: 5000, CacheWriteTokens: 500, CacheWrite1hTokens: 40},
+			dialect.AnthropicMessages, "anthropic", "claude-sonnet-4-5", schemas.Usage{InputTokens: 6000, CacheWriteTokens: 5500}},
+		{"and is plain input where they are not", 0, schemas.Usage{InputTokens: 6000, CacheReadTokens: 5000}, dialect.OpenAIChat, "openai", "gpt-4o-mini", schemas.Usage{InputTokens: 6000}},
+		{"a warm one is read as far as it reaches", 3000, schemas.Usage{InputTokens: 6000, CacheReadTokens: 5000}, dialect.AnthropicMessages, "anthropic", "claude-sonnet-4-5",
+			schemas.Usage{InputTokens: 6000, CacheReadTokens: 3000, CacheWriteTokens: 2000}},
+		{"a prefix shorter than the model keeps is not kept", 3000, schemas.Usage{InputTokens: 6000, CacheReadTokens: 5000}, dialect.AnthropicMessages, "anthropic", "claude-haiku-4-5",
+			schemas.Usage{InputTokens: 6000, CacheWriteTokens: 5000}},
+		{"a prompt shorter than the model keeps is not written either", 3000, schemas.Usage{InputTokens: 3000, CacheReadTokens: 2500}, dialect.AnthropicMessages, "anthropic", "claude-haiku-4-5",
+			schemas.Usage{InputTokens: 3000}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Decided{kept: tt.kept, snapshot: snapshot}
+			if got := d.left(tt.usage, tt.dialect, tt.provider, tt.model); got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
 	}
-	if got := cold(schemas.Usage{InputTokens: 100, CacheReadTokens: 60}, dialect.OpenAIChat); got != (schemas.Usage{InputTokens: 100}) {
-		t.Errorf("%+v", got)
+}
+
+func TestWhatStaysLosesTheWarmthOfWhatIsRouted(t *testing.T) {
+	o, _ := testObserver(t, func(p *parts) { p.DraftThreshold = 0 }) // nothing is routed: the baseline stays warm
+	stays, _ := testObserver(t, nil)
+	answer := strings.NewReplacer(`"prompt_tokens":1000`, `"prompt_tokens":3000`, `"cached_tokens":400`, `"cached_tokens":1200`).Replace(chatAnswer)
+	for _, at := range []time.Duration{0, time.Minute} {
+		r := chatRequest(noon.Add(at), "a")
+		d := o.Decide(r)
+		if ev := o.Event(r, &d, &Answer{HTTPStatus: 200, Body: []byte(answer)}); at > 0 && ev.WouldCost != ev.BaselineCost {
+			t.Errorf("nothing is routed, and the would-be cost is %v of %v", ev.WouldCost, ev.BaselineCost)
+		}
+	}
+	// The same two turns, the first of which would have been routed away.
+	first := chatRequest(noon, "a")
+	_ = stays.Decide(first)
+	second := chatRequest(noon.Add(time.Minute), "a")
+	second.Body = []byte(strings.Replace(chatBody, `"messages"`, `"n":2,"messages"`, 1)) // the candidate does not take it
+	second.Bypassed = true
+	d := stays.Decide(second)
+	ev := stays.Event(second, &d, &Answer{HTTPStatus: 200, Body: []byte(answer)})
+	if ev.WouldRoute != "openai/gpt-4o" || ev.WouldCost.Nano <= ev.BaselineCost.Nano {
+		t.Errorf("%s would cost %v, and costs %v with the warmth it would not have", ev.WouldRoute, ev.WouldCost, ev.BaselineCost)
 	}
 }
 
@@ -132,15 +176,20 @@ func TestWorkloadsAreBoundedAndThoseWithAPolicyKeepTheirName(t *testing.T) {
 func TestRememberedConversationsAreBounded(t *testing.T) {
 	w := warmth{max: 100}
 	for i := range uint64(10_000) {
-		w.note(i, i, 1)
+		w.note(i, i, 1, 2000)
 	}
 	if n := len(w.young) + len(w.old); n > 100 {
 		t.Errorf("%d are remembered", n)
 	}
-	if route, _, ok := w.last(9_999); !ok || route != 9_999 {
+	newest := w.last(9_999)
+	if n, ok := newest.of(9_999, 1); !ok || n != 2000 {
 		t.Error("the newest is forgotten")
 	}
-	if _, _, ok := w.last(1); ok {
+	if _, ok := newest.of(9_999, 1+cacheSeconds+1); ok {
+		t.Error("a cache is held for ever")
+	}
+	old := w.last(1)
+	if _, ok := old.of(1, 1); ok {
 		t.Error("an old one is remembered")
 	}
 }

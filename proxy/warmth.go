@@ -16,18 +16,32 @@ const (
 	unnamed  = "~unnamed" // no feature was sent and no system prompt names one
 )
 
-// warmth remembers for each conversation the last would-be route: the model
-// whose cache would hold its prefix. Two generations bound it: when the younger
-// is full the older one is forgotten.
+// warmth remembers of each conversation what the caches of its would-be routes
+// hold: how long the prompt was when each was last asked. Two generations bound
+// it: when the younger is full the older one is forgotten.
 type warmth struct {
 	max        int
 	mu         sync.Mutex
-	young, old map[uint64]lastRoute
+	young, old map[uint64]prefixes
 }
 
-type lastRoute struct {
-	route uint64
-	at    int64 // Unix seconds
+// prefixes are of the routes that a conversation used last.
+type prefixes [3]prefix
+
+type prefix struct {
+	route  uint64
+	at     int64 // Unix seconds
+	tokens uint32
+}
+
+// of returns how many tokens a route's cache holds at now; false when none.
+func (p *prefixes) of(route uint64, now int64) (uint32, bool) {
+	for _, x := range p {
+		if x.route == route && now-x.at <= cacheSeconds {
+			return x.tokens, true
+		}
+	}
+	return 0, false
 }
 
 func warmKey(workload, session string) uint64 {
@@ -36,26 +50,41 @@ func warmKey(workload, session string) uint64 {
 
 func routeHash(route string) uint64 { return xxhash.Sum64String(route) }
 
-func (w *warmth) last(key uint64) (route uint64, at int64, ok bool) {
+func (w *warmth) last(key uint64) prefixes {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l, ok := w.young[key]
 	if !ok {
-		l, ok = w.old[key]
+		l = w.old[key]
 	}
-	return l.route, l.at, ok
+	return l
 }
 
-func (w *warmth) note(key, route uint64, at int64) {
+func (w *warmth) note(key, route uint64, at int64, tokens uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.young == nil {
-		w.young = make(map[uint64]lastRoute)
+		w.young = make(map[uint64]prefixes)
 	}
-	if _, known := w.young[key]; !known && len(w.young) >= w.max/2 {
-		w.young, w.old = make(map[uint64]lastRoute, w.max/2), w.young
+	l, known := w.young[key]
+	if !known {
+		l = w.old[key]
+		if len(w.young) >= w.max/2 {
+			w.young, w.old = make(map[uint64]prefixes, w.max/2), w.young
+		}
 	}
-	w.young[key] = lastRoute{route, at}
+	slot := 0
+	for i := range l {
+		if l[i].route == route {
+			slot = i
+			break
+		}
+		if l[i].at < l[slot].at {
+			slot = i
+		}
+	}
+	l[slot] = prefix{route, at, tokens}
+	w.young[key] = l
 }
 
 // names bounds how many workloads exist: a feature header is the client's, and

@@ -75,8 +75,8 @@ type RequestEvent struct {
 	WouldRoute string `json:"would_route"` // provider/model the decision chose, acted on or not; the baseline's when none
 	// WouldCost is WouldRoute's price for the usage seen, its cache state as a
 	// router would have left it; WouldOutputCost is the part that scales with
-	// the candidate's output length. Equal to BaselineCost when WouldRoute is
-	// the baseline.
+	// the candidate's output length. Where WouldRoute is the baseline it
+	// differs from BaselineCost only by a cache that routed neighbours leave colder.
 	WouldCost       OptUSD        `json:"would_cost"`
 	WouldOutputCost OptUSD        `json:"would_output_cost"`
 	ExpectedCost    OptUSD        `json:"expected_cost"` // of WouldRoute, predicted before the answer

@@ -140,10 +140,8 @@ func (a *app) demoConfig(dir, providers string, w *simulator.World) (*config.Con
 		"anthropic": {Dialect: "anthropic", BaseURL: "http://" + providers, APIKey: "simulated"},
 	}
 	c.Workloads = map[string]config.Workload{}
-	for i := range w.Workloads {
-		if name := w.Workloads[i].Name; name != "" {
-			c.Workloads[name] = config.Workload{DataPolicy: config.DataPolicyRehearse, Rehearse: config.Rehearse{DailyUSD: 2, Probability: 0.1}}
-		}
+	for name, plan := range w.Plans() {
+		c.Workloads[name] = config.Workload{DataPolicy: config.DataPolicyRehearse, Rehearse: config.Rehearse{DailyUSD: plan.Daily.USD(), Probability: plan.Probability}}
 	}
 	return c, nil
 }
