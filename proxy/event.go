@@ -163,17 +163,6 @@ func tierAt(ev *schemas.RequestEvent, provider string) string {
 	return ""
 }
 
-// warmAt reports whether the would-be route's cache would have held the
-// conversation's prefix.
-func (d *Decided) warmAt(route string) bool {
-	for i, c := range d.Decision.Candidates[:min(len(d.Decision.Candidates), 64)] {
-		if c == route {
-			return d.Inputs.CacheWarm&(1<<i) != 0
-		}
-	}
-	return false
-}
-
 func share(fixed uint16) float32 { return float32(fixed) / math.MaxUint16 }
 
 func clamp32(n int64) uint32 { return uint32(max(0, min(n, math.MaxUint32))) }
