@@ -135,7 +135,7 @@ var policyColumns = []column[schemas.Policy]{
 	col("candidate", func(p *schemas.Policy) string { return p.Candidate }),
 	col("share", func(p *schemas.Policy) decimal.Decimal { return decimal.New(int64(p.Share), -4) }),
 	col("control", func(p *schemas.Policy) decimal.Decimal { return decimal.New(int64(p.Control), -4) }),
-	col("override", func(p *schemas.Policy) bool { return p.Override }),
+	col("overridden", func(p *schemas.Policy) bool { return p.Override }),
 	col("actor", func(p *schemas.Policy) string { return p.Actor }),
 	col("reason", func(p *schemas.Policy) string { return p.Reason }),
 	col("record", func(p *schemas.Policy) string { public := *p; public.Salt = nil; return record(&public) }),

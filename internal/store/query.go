@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 
@@ -112,18 +113,25 @@ type queryError struct {
 func (e *queryError) Error() string { return e.text }
 func (e *queryError) Unwrap() error { return e.err }
 
+// exceptionName ends the text of an exception.
+var exceptionName = regexp.MustCompile(`\([A-Z_]+\)$`)
+
 // told cuts what makes an exception unreadable: the list of all words that could
-// have stood in a place.
+// have stood in a place, and the text of the views it came through.
 func told(err error) error {
 	var e *clickhouse.Exception
 	if !errors.As(err, &e) {
 		return err
 	}
 	text := e.Message
-	if before, after, found := strings.Cut(text, " Expected one of: "); found {
+	for _, tail := range []string{" Expected one of: ", ": In scope "} {
+		before, after, found := strings.Cut(text, tail)
+		if !found {
+			continue
+		}
 		text = before
-		if strings.Contains(after, "(SYNTAX_ERROR)") {
-			text += " (SYNTAX_ERROR)"
+		if name := exceptionName.FindString(after); name != "" {
+			text += " " + name
 		}
 	}
 	return &queryError{text: fmt.Sprintf("ClickHouse refuses the query (code %d): %s", e.Code, strings.TrimSpace(text)), err: err}

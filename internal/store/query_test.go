@@ -101,10 +101,13 @@ func TestTooLargeAResultIsAnErrorNotAFullMemory(t *testing.T) {
 }
 
 func TestARefusedQueryIsToldInAFewWords(t *testing.T) {
-	_, err := reader(t).Query(t.Context(), "SELECT 1 FROM (SELECT 2")
-	var e *clickhouse.Exception
-	if err == nil || !errors.As(err, &e) || len(err.Error()) > 400 || !strings.Contains(err.Error(), "SYNTAX_ERROR") {
-		t.Errorf("%v", err)
+	open(t)
+	for sql, word := range map[string]string{"SELECT 1 FROM (SELECT 2": "SYNTAX_ERROR", "SELECT boot FROM gnomon.completeness": "UNKNOWN_IDENTIFIER", "SELECT 1 FROM gnomon.nothing": "UNKNOWN_TABLE"} {
+		_, err := reader(t).Query(t.Context(), sql)
+		var e *clickhouse.Exception
+		if err == nil || !errors.As(err, &e) || len(err.Error()) > 400 || !strings.Contains(err.Error(), word) {
+			t.Errorf("%v", err)
+		}
 	}
 }
 

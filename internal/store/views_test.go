@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/uuid"
 
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -269,13 +270,16 @@ func TestOfRacingPolicyRecordsTheFirstOfTheLogHolds(t *testing.T) {
 	}
 }
 
-func TestPromisedViewsCanBeReadByAnyone(t *testing.T) {
+func TestPromisedViewsCanBeReadByAnyoneAndUnderTheSettingsOfToolsToo(t *testing.T) {
 	_, _ = open(t)
 	s := reader(t)
 	for _, view := range views {
-		for _, sql := range []string{"SELECT * FROM gnomon.%s LIMIT 3", "SELECT count() FROM gnomon.%s"} {
-			if _, err := s.Query(t.Context(), fmt.Sprintf(sql, view)); err != nil {
-				t.Errorf("%s: %v", view, err)
+		for _, settings := range []clickhouse.Settings{nil, {"join_use_nulls": 1}, {"prefer_column_name_to_alias": 1}} {
+			ctx := clickhouse.Context(t.Context(), clickhouse.WithSettings(settings))
+			for _, sql := range []string{"SELECT * FROM gnomon.%s LIMIT 3", "SELECT count() FROM gnomon.%s"} {
+				if _, err := s.Query(ctx, fmt.Sprintf(sql, view)); err != nil {
+					t.Errorf("%s under %v: %v", view, settings, err)
+				}
 			}
 		}
 	}

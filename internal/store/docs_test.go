@@ -1,0 +1,112 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+const analystsPage = "../../docs/analysts.md"
+
+func readPage(t *testing.T) string {
+	t.Helper()
+	raw, err := os.ReadFile(analystsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func TestTheQueriesOfTheDocumentationRunAndFindRows(t *testing.T) {
+	s, project := open(t)
+	now := time.Now().UTC()
+	evs := traffic(project, 200, 3, 41)
+	evs[0].Candidates, evs[0].Rejects = []string{"openai/tiny"}, []schemas.Reject{schemas.RejectTools}
+	for i := range evs {
+		evs[i].Simulated = false
+		if i > 150 {
+			evs[i].PolicyVersion, evs[i].Arm = 1, schemas.ArmTreated
+		}
+	}
+	boot := evs[0].BootID
+	p := .1
+	if err := errors.Join(
+		s.InsertRequests(t.Context(), "", evs),
+		s.InsertHeartbeats(t.Context(), "", []schemas.Heartbeat{{BootID: boot, Proxy: "p", At: now, Accepted: 205, Ended: 205, LastSeq: 205}}),
+		s.InsertDeclared(t.Context(), "", []schemas.Declared{{BootID: boot, FirstSeq: 201, LastSeq: 202, Reason: "spool_full", At: now}}),
+		s.InsertEvaluations(t.Context(), "", []schemas.Evaluation{{Project: project, Workload: "w", Candidate: "c", RequestTs: now, GradedAt: now, RequestID: uuid.NewString(), EvaluationID: uuid.NewString(), SamplingProbability: &p}}),
+		s.InsertVerdicts(t.Context(), "", []schemas.Verdict{{Project: project, Workload: "w", Candidate: "c", ComputedAt: now, Readiness: schemas.Collecting}}),
+		s.InsertPolicies(t.Context(), "", []schemas.Policy{{Project: project, Workload: "w", Version: 1, At: now}}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	reader := reader(t)
+	examples := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(readPage(t), -1)
+	if len(examples) < len(views) {
+		t.Errorf("%d examples for %d views", len(examples), len(views))
+	}
+	all := ""
+	for _, e := range examples {
+		r, err := reader.Query(t.Context(), strings.TrimSpace(e[1]))
+		if err != nil || len(r.Rows) == 0 {
+			t.Errorf("%v, no rows:\n%s", err, e[1])
+		}
+		all += e[1]
+	}
+	for _, view := range append([]string{"requests"}, views...) {
+		if !regexp.MustCompile(`gnomon\.` + view + `\b`).MatchString(all) {
+			t.Errorf("%s has no example", view)
+		}
+	}
+}
+
+func TestEveryColumnOfAPromiseIsDocumentedAndNoOther(t *testing.T) {
+	s, _ := open(t)
+	page := readPage(t)
+	for _, name := range append([]string{"requests"}, views...) {
+		heading := regexp.MustCompile(`(?m)^##+ gnomon\.` + name + `$`).FindStringIndex(page)
+		if heading == nil {
+			t.Errorf("%s has no section", name)
+			continue
+		}
+		section := page[heading[1]:]
+		if end := regexp.MustCompile(`(?m)^##`).FindStringIndex(section); end != nil {
+			section = section[:end[0]]
+		}
+		r, err := s.Query(t.Context(), "SELECT name FROM system.columns WHERE database = 'gnomon' AND table = '"+name+"'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var columns []string
+		for _, row := range r.Rows {
+			columns = append(columns, row[0].(string))
+			if !strings.Contains(section, "`"+row[0].(string)+"`") {
+				t.Errorf("%s.%s is not described", name, row[0])
+			}
+		}
+		// The first cells of the table, or what follows "Columns:", name columns only.
+		for _, line := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(section, -1) {
+			for _, c := range regexp.MustCompile("`([a-z_0-9]+)`").FindAllStringSubmatch(line[1], -1) {
+				if !slices.Contains(columns, c[1]) {
+					t.Errorf("%s has no column %s", name, c[1])
+				}
+			}
+		}
+	}
+}
+
+func TestThePromisedNamesOfRequestsAreThere(t *testing.T) {
+	s, _ := open(t)
+	if _, err := s.Query(t.Context(), `SELECT project, workload, feature, team, session, provider, request_model, served_model, mode, arm, stream, http_status,
+input_tokens, output_tokens, request_id, ts FROM gnomon.requests FINAL LIMIT 1`); err != nil {
+		t.Error(err)
+	}
+}
