@@ -269,6 +269,9 @@ func (r *road[T]) decode(b *batch[T], msgs []Message) {
 			if extra != "" && r.extra != nil {
 				r.extra(row, extra)
 			}
+			if r.place != nil {
+				r.place(row, m.Offset)
+			}
 			b.at = append(b.at, i)
 		}
 		if reason == "" {

@@ -36,6 +36,7 @@ type road[T any] struct {
 	linger time.Duration             // 0: the configured one
 	check  func(*T) string           // why the record cannot be stored; "" when it can
 	extra  func(*T, string)          // takes unknown fields; nil where the record has no place for them
+	place  func(*T, int64)           // takes the offset; nil where it says nothing
 	seq    func(*T) (boot, n uint64) // for acknowledgements; nil where there are none
 	insert func(Inserter, context.Context, string, []T) error
 }
@@ -81,7 +82,8 @@ func roads() []starter {
 			},
 		},
 		&road[schemas.Policy]{
-			topic: schemas.TopicPolicies, insert: Inserter.InsertPolicies,
+			// Of two records of one version the earlier in the topic was accepted.
+			topic: schemas.TopicPolicies, insert: Inserter.InsertPolicies, place: func(p *schemas.Policy, offset int64) { p.Offset = offset },
 			check: func(p *schemas.Policy) string {
 				return first(missing("project", p.Project != ""), missing("workload", p.Workload != ""), missing("version", p.Version > 0), when("at", p.At))
 			},
