@@ -80,6 +80,8 @@ func TestVerdictsHoldAgainstTheTruth(t *testing.T) {
 		if s, err := strconv.ParseFloat(os.Getenv("GNOMON_BENCH_SCALE"), 64); err == nil {
 			scale = s
 		}
+	} else if underRace {
+		t.Skip("not under the race detector: CI runs it without (go test ./internal/simulator)")
 	} else if testing.Short() {
 		t.Skip("histories take a while")
 	}
