@@ -71,3 +71,18 @@ func (c *chain) beyond(other *chain) []schemas.Policy {
 	}
 	return missing
 }
+
+// differs names a workload of which c and other have accepted different records
+// under one version; empty when there is none.
+func (c *chain) differs(other *chain) string {
+	for _, p := range c.latest() {
+		mine, theirs := c.versions[p.Key()], other.versions[p.Key()]
+		for i := range min(len(mine), len(theirs)) {
+			a, b := mine[i], theirs[i]
+			if a.Mode != b.Mode || a.Candidate != b.Candidate || a.Share != b.Share || a.Threshold != b.Threshold || !a.At.Equal(b.At) || a.Actor != b.Actor || string(a.Salt) != string(b.Salt) {
+				return p.Key()
+			}
+		}
+	}
+	return ""
+}

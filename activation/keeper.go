@@ -39,6 +39,7 @@ type Keeper struct {
 	accepted *chain        // what holds
 	read     *chain        // what the topic alone says, to notice that it has lost something
 	offset   int64         // next offset to be read
+	replayed bool          // the topic has been read to its end once: what is revoked further on is never obeyed
 	current  bool          // read to the topic's end at least once since connecting
 	alarm    string        // why the snapshot stands against the topic; empty when it does not
 	changed  chan struct{} // closed and replaced at each record read
@@ -88,12 +89,23 @@ func (k *Keeper) apply(offset int64, value []byte) {
 		k.log.Error("policy record cannot be read and is ignored", "offset", offset, "err", err)
 	} else {
 		k.read.accept(p)
-		if k.accepted.accept(p) {
-			k.save()
-			k.onChange(k.accepted.latest())
+		if k.accepted.accept(p) && k.replayed {
+			k.publish()
 		}
 	}
 	k.offset = offset + 1
+	k.signal()
+}
+
+// publish tells the proxy first and the disk second: a slow disk must not delay
+// a rollback. mu is held.
+func (k *Keeper) publish() {
+	k.onChange(k.accepted.latest())
+	k.save()
+}
+
+// signal wakes who waits for a record; mu is held.
+func (k *Keeper) signal() {
 	close(k.changed)
 	k.changed = make(chan struct{})
 }
@@ -111,10 +123,20 @@ func (k *Keeper) save() {
 // what it has lost.
 func (k *Keeper) caughtUp(ctx context.Context) {
 	k.mu.Lock()
+	if !k.replayed {
+		k.replayed = true
+		k.publish()
+	}
+	k.signal()
 	missing := k.accepted.beyond(k.read)
-	if len(missing) == 0 {
+	switch key := k.accepted.differs(k.read); {
+	case key != "":
+		k.current, missing = false, nil
+		k.alarm = fmt.Sprintf("the policy topic tells another history of %s than this process's snapshot: the snapshot holds; see which is right, and remove the other", key)
+		k.log.Error("policy topic and snapshot differ: the snapshot holds", "workload", key)
+	case len(missing) == 0:
 		k.current, k.alarm = true, ""
-	} else {
+	default:
 		k.alarm = fmt.Sprintf("the policy topic is %d records shorter than this process's snapshot: the snapshot holds, the topic is being mended", len(missing))
 	}
 	k.mu.Unlock()
@@ -147,7 +169,7 @@ func (k *Keeper) mend(ctx context.Context, missing []schemas.Policy) {
 func (k *Keeper) reset() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.read, k.offset, k.current = newChain(), 0, false
+	k.read, k.offset, k.current, k.replayed = newChain(), 0, false, false
 }
 
 // Current reports whether the accepted policies equal the topic's end, and an
@@ -215,7 +237,7 @@ func version(p *schemas.Policy) uint32 {
 func (k *Keeper) wait(ctx context.Context, offset int64) error {
 	for {
 		k.mu.Lock()
-		done, changed := k.offset > offset, k.changed
+		done, changed := k.offset > offset && k.replayed, k.changed
 		k.mu.Unlock()
 		if done {
 			return nil

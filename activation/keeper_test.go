@@ -260,3 +260,71 @@ func TestABrokerThatIsAwaySaysSo(t *testing.T) {
 		}
 	})
 }
+
+func TestARolledBackPolicyIsNeverObeyedWhileTheTopicIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	topic := newFakeTopic()
+	for i, mode := range []schemas.Mode{schemas.ModeLive, schemas.ModeObserve} {
+		p := policy("w", uint32(i), "step")
+		p.Version, p.Mode = uint32(i+1), mode
+		raw, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := topic.Append(t.Context(), "acme/w", raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var told []schemas.Mode
+	k, err := OpenKeeper(path, topic, func(ps []schemas.Policy) {
+		for _, p := range ps {
+			told = append(told, p.Mode)
+		}
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		topic.grown = make(chan struct{})
+		k.changed = make(chan struct{})
+		done := make(chan struct{})
+		go func() { _ = k.Run(ctx); close(done) }()
+		synctest.Wait()
+		cancel()
+		<-done
+	})
+	if len(told) != 1 || told[0] != schemas.ModeObserve {
+		t.Errorf("the proxy was told %v", told)
+	}
+}
+
+func TestATopicThatTellsAnotherHistoryIsAnAlarm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	mine := policy("w", 0, "mine")
+	mine.Version, mine.Mode = 1, schemas.ModeLive
+	if err := writeSnapshot(path, []schemas.Policy{mine}); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		topic := newFakeTopic()
+		other := mine
+		other.Mode, other.Actor = schemas.ModeObserve, "bob"
+		raw, err := json.Marshal(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := topic.Append(ctx, "acme/w", raw); err != nil {
+			t.Fatal(err)
+		}
+		k, s := start(t, ctx, path, topic)
+		if ok, alarm := k.Current(); ok || alarm == "" {
+			t.Errorf("current %v, alarm %q", ok, alarm)
+		}
+		if s.last[0].Mode != schemas.ModeLive {
+			t.Errorf("obeys %v: the snapshot holds", s.last[0].Mode)
+		}
+	})
+}

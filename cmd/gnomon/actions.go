@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/dashboards"
@@ -19,6 +21,9 @@ import (
 
 // proposeTimeout bounds how long a person waits for the broker.
 const proposeTimeout = 15 * time.Second
+
+// maxGradeAge is how old a graded request may be: as long as requests are kept.
+const maxGradeAge = 400 * 24 * time.Hour
 
 // actions are what a person may do through console, API and CLI.
 type actions struct {
@@ -83,7 +88,15 @@ func (a *actions) PostEvaluations(ctx context.Context, project string, evs []sch
 	msgs := make([]pipeline.Message, len(evs))
 	for i := range evs {
 		if evs[i].RequestTs.IsZero() {
-			evs[i].RequestTs = evs[i].GradedAt
+			// The time in the request's own id: the same whenever it is sent again.
+			id, err := uuid.Parse(evs[i].RequestID)
+			if err != nil || id.Version() != 7 {
+				return &dashboards.Error{Code: "request_ts_missing", Message: "An evaluation has no request_ts, and its request_id is not one of gnomon's.", Hint: "Give the time of the observed request."}
+			}
+			evs[i].RequestTs = time.Unix(id.Time().UnixTime()).UTC().Truncate(time.Millisecond)
+		}
+		if age := time.Since(evs[i].RequestTs); age > maxGradeAge || age < -24*time.Hour {
+			return &dashboards.Error{Code: "request_ts_out_of_range", Message: fmt.Sprintf("An evaluation's request_ts is %s.", evs[i].RequestTs.Format(time.RFC3339)), Hint: "Requests are kept for 400 days; grade those."}
 		}
 		value, err := json.Marshal(&evs[i])
 		if err != nil {

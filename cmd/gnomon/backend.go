@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gnomon-llm/gnomon/classifier"
@@ -59,22 +63,40 @@ func ladders(c *config.Config) []classifier.Ladder {
 // topics. close ends it.
 func (n *node) bringUpBroker(ctx context.Context) (err error) {
 	if len(n.c.Kafka.Brokers) == 0 {
-		n.broker, err = embedded.StartBroker(ctx, embedded.BrokerConfig{Dir: filepath.Join(n.c.DataDir, "broker"), Listen: n.c.Kafka.Listen, Log: n.log})
-		if err != nil {
+		if n.broker, err = n.startBroker(ctx); err != nil {
 			return fmt.Errorf("embedded broker: %w", err)
 		}
 	}
-	said := false
+	said := ""
 	return retry(ctx, func() error {
 		err := pipeline.EnsureTopics(ctx, n.pipelineConfig())
 		if err == nil {
 			close(n.brokerUp)
-		} else if !said && len(n.c.Kafka.Brokers) > 0 {
-			said = true
-			n.log.Error("the broker named by kafka.brokers does not answer: traffic flows, events wait on disk", "brokers", n.c.Kafka.Brokers, "err", err)
+		} else if text := err.Error(); said != text && ctx.Err() == nil {
+			said = text
+			n.log.Error("the broker cannot be used yet: traffic flows, events wait on disk", "brokers", brokers(n.c), "err", err)
 		}
 		return err
 	})
+}
+
+// startBroker starts the embedded broker. It holds no only copy: a folder that it
+// cannot read is set aside, and what the store has not confirmed is shipped again.
+func (n *node) startBroker(ctx context.Context) (*embedded.Broker, error) {
+	dir := filepath.Join(n.c.DataDir, "broker")
+	start := func() (*embedded.Broker, error) {
+		return embedded.StartBroker(ctx, embedded.BrokerConfig{Dir: dir, Listen: n.c.Kafka.Listen, Log: n.log})
+	}
+	b, err := start()
+	if err == nil || errors.Is(err, syscall.EADDRINUSE) || strings.Contains(err.Error(), "in use") {
+		return b, err
+	}
+	aside := fmt.Sprintf("%s.damaged-%d", dir, time.Now().Unix())
+	if renamed := os.Rename(dir, aside); renamed != nil {
+		return nil, errors.Join(err, renamed)
+	}
+	n.log.Error("the embedded broker cannot use its folder: it was set aside, and a new one is begun", "was", dir, "is", aside, "err", err)
+	return start()
 }
 
 // bringUpStore starts the embedded engine where one is needed, migrates, and
@@ -86,11 +108,11 @@ func (n *node) bringUpStore(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	said := false
+	said := ""
 	err = retry(ctx, func() error {
 		err := n.openStore(ctx)
-		if err != nil && !said {
-			said = true
+		if err != nil && said != err.Error() && ctx.Err() == nil {
+			said = err.Error()
 			n.log.Error("the store does not answer: events wait in the broker", "err", err)
 		}
 		return err
@@ -182,18 +204,24 @@ func (n *node) ingest(ctx context.Context) error {
 }
 
 func (n *node) followEvidence(ctx context.Context) error {
-	return pipeline.FollowLog(ctx, n.pipelineConfig(), schemas.TopicEvidence, func(m pipeline.Message) { n.snapshots.addEvidence(m.Value) }, func(int64) {})
+	return pipeline.FollowLog(ctx, n.pipelineConfig(), schemas.TopicEvidence, func(m pipeline.Message) { n.snapshots.addEvidence(m.Value) }, n.snapshots.evidenceCurrent)
 }
+
+// snapshotPatience is how long a start waits for the policy topic before it goes
+// by the snapshot.
+const snapshotPatience = 3 * time.Second
 
 // Ready says what this process's roles still wait for.
 func (n *node) Ready(context.Context) error {
 	if n.roles.proxy {
 		current, alarm := n.keeper.Current()
 		switch {
+		case current && isClosed(n.brokerUp) && n.snapshots.evidenceBehind():
+			return fmt.Errorf("evidence is being read")
 		case current:
 		case isClosed(n.brokerUp):
 			return fmt.Errorf("policies are being read%s", because(alarm))
-		case time.Since(n.started) < 3*time.Second:
+		case time.Since(n.started) < snapshotPatience:
 			return fmt.Errorf("waiting for the broker, before the policy snapshot is trusted")
 		}
 	}

@@ -90,7 +90,9 @@ func (n *node) Parts(context.Context) []dashboards.Part {
 		add("spool", state, detail, figure("waiting for the store", st.Unacked, "events"), figure("dropped", st.Dropped, "events"),
 			dashboards.Figure{Name: "on disk", Value: fmt.Sprintf("%.1f of %d MB", float64(st.Bytes)/1e6, st.MaxBytes/1e6)})
 	}
-	switch _, alarm := n.keeper.Current(); {
+	switch current, alarm := n.keeper.Current(); {
+	case !current && alarm == "":
+		add("policies", dashboards.PartDegraded, "the policy topic has not been read to its end: the snapshot holds")
 	case alarm != "":
 		add("policies", dashboards.PartDegraded, alarm)
 	default:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -35,7 +36,8 @@ func writeDSN(c *config.Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "http://gnomon:" + password + "@" + dialable(c.ClickHouse.Listen) + "/gnomon", nil
+	u := url.URL{Scheme: "http", User: url.UserPassword("gnomon", password), Host: dialable(c.ClickHouse.Listen), Path: "/gnomon"}
+	return u.String(), nil
 }
 
 func (a *app) sqlCmd() *cobra.Command {

@@ -131,6 +131,9 @@ func (a *app) demoConfig(dir, providers string, w *simulator.World) (*config.Con
 	}
 	c.DataDir = dir
 	c.Kafka.Brokers, c.ClickHouse.DSN, c.ClickHouse.ReadDSN = nil, "", ""
+	if c.Proxy.Addr == config.Default().Proxy.Addr {
+		c.Proxy.Addr = "127.0.0.1" + c.Proxy.Addr // the demo is nobody else's business
+	}
 	c.Ladders = nil
 	c.Proxy.DraftThreshold = simulator.DraftThreshold
 	c.Observe.Every = time.Minute
@@ -275,11 +278,11 @@ func (d *demo) verdicts(ctx context.Context) error {
 
 // goLive lets live traffic flow, switches one workload and switches it back.
 func (d *demo) goLive(ctx context.Context) error {
-	bound := ctx
+	bound, stop := context.WithCancel(ctx)
+	defer stop()
 	if d.live > 0 {
-		var cancel context.CancelFunc
-		bound, cancel = context.WithTimeout(ctx, d.live)
-		defer cancel()
+		bound, stop = context.WithTimeout(ctx, d.live)
+		defer stop()
 		d.say("  live traffic goes on for %.0f s.\n", d.live.Seconds())
 	} else {
 		d.say("  live traffic goes on until Ctrl-C.\n")
@@ -293,6 +296,7 @@ func (d *demo) goLive(ctx context.Context) error {
 		traffic <- err
 	}()
 	if err := d.switchAndBack(bound); err != nil && bound.Err() == nil {
+		stop()
 		return errors.Join(err, <-traffic)
 	}
 	return <-traffic

@@ -132,7 +132,8 @@ func diagnoseStore(ctx context.Context, c *config.Config) finding {
 // diagnoseProcess asks the running gnomon: ready, and is everything accounted for?
 func diagnoseProcess(ctx context.Context, c *config.Config) []finding {
 	cl := newClient(c)
-	resp, err := http.Get(cl.base + "/readyz")
+	probe := http.Client{Timeout: 5 * time.Second}
+	resp, err := probe.Get(cl.base + "/readyz")
 	if err != nil {
 		return []finding{{Check: "gnomon", Detail: "nothing answers at " + cl.base, Mend: "gnomon serve"}}
 	}

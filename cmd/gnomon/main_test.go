@@ -106,6 +106,10 @@ func TestEvidenceOutlivesTheProcessAndTheNewestHolds(t *testing.T) {
 		s.addEvidence(raw)
 	}
 	tell(schemas.EvidenceReady, 2, "acme")
+	if s.get().Hash() != bare || !s.evidenceBehind() {
+		t.Error("evidence is acted on before what revokes it has been read")
+	}
+	s.evidenceCurrent(1)
 	ready := s.get().Hash()
 	tell(schemas.EvidenceWorse, 1, "acme") // older: re-read, out of order
 	tell(schemas.EvidenceWorse, 9, "other")
@@ -113,6 +117,11 @@ func TestEvidenceOutlivesTheProcessAndTheNewestHolds(t *testing.T) {
 	if s.get().Hash() != ready || ready == bare {
 		t.Errorf("hashes: bare %x, ready %x, now %x", bare, ready, s.get().Hash())
 	}
+	tell(schemas.EvidenceWorse, 3, "acme")
+	if s.get().Hash() == ready {
+		t.Error("a revocation is not obeyed at once")
+	}
+	tell(schemas.EvidenceReady, 4, "acme")
 	if again := newSnapshots(parts, path, log); again.get().Hash() != ready {
 		t.Error("a restart forgets the evidence")
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -185,9 +186,7 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 				return nil
 			case <-n.brokerUp:
 			}
-			if err := f(ctx); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("%s: %w", what, err)
-			}
+			n.keepRunning(ctx, what, f)
 			return nil
 		})
 	}
@@ -203,6 +202,24 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 	if n.roles.analyze {
 		whenBroker("analyze", n.analyzeLoop)
 	}
+}
+
+// keepRunning starts a part again, a little later each time, when it fails or
+// panics: nothing behind the data plane may end it.
+func (n *node) keepRunning(ctx context.Context, what string, f func(context.Context) error) {
+	_ = retry(ctx, func() (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}
+			if ctx.Err() != nil {
+				err = nil
+			} else if err != nil {
+				n.log.Error("a part has failed and is started again; traffic is not touched", "part", what, "err", err)
+			}
+		}()
+		return f(ctx)
+	})
 }
 
 // close releases what run opened, engines last.

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,13 +23,19 @@ import (
 // records.
 type payloadQueue struct {
 	ch      chan schemas.Payload
+	waiting atomic.Int64 // bytes
 	publish func(ctx context.Context, topic string, msgs ...pipeline.Message) error
 	dropped prometheus.Counter
 	broken  func(error)
 }
 
-// payloadQueueLength bounds the bodies that wait for the broker.
-const payloadQueueLength = 256
+// Bounds of the bodies that wait for the broker.
+const (
+	payloadQueueLength = 256
+	payloadQueueBytes  = 16 << 20
+)
+
+func bytesOf(p *schemas.Payload) int64 { return int64(len(p.RequestBody) + len(p.ResponseBody)) }
 
 func newPayloadQueue(n *node) *payloadQueue {
 	q := &payloadQueue{ch: make(chan schemas.Payload, payloadQueueLength), publish: n.pub.Publish,
@@ -38,11 +47,16 @@ func newPayloadQueue(n *node) *payloadQueue {
 
 // offer is the proxy's PayloadSink.
 func (q *payloadQueue) offer(p schemas.Payload) {
-	select {
-	case q.ch <- p:
-	default:
-		q.dropped.Inc()
+	n := bytesOf(&p)
+	if q.waiting.Add(n) <= payloadQueueBytes {
+		select {
+		case q.ch <- p:
+			return
+		default:
+		}
 	}
+	q.waiting.Add(-n)
+	q.dropped.Inc()
 }
 
 func (q *payloadQueue) run(ctx context.Context) error {
@@ -51,6 +65,7 @@ func (q *payloadQueue) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case p := <-q.ch:
+			q.waiting.Add(-bytesOf(&p))
 			value, err := json.Marshal(&p)
 			if err == nil {
 				err = q.publish(ctx, schemas.TopicPayloads, pipeline.Message{Key: []byte(p.Event.RequestID), Value: value, ID: p.Event.RequestID})
@@ -88,7 +103,20 @@ func (n *node) rehearse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return rehearsal.Run(ctx, r, newPayloadSource(ctx, n), n.publishEvaluations, rehearsal.RunConfig{Dir: filepath.Join(n.c.DataDir, "rehearsal"), Log: n.log})
+	return rehearsal.Run(ctx, r, newPayloadSource(ctx, n), n.publishEvaluations, rehearsal.RunConfig{Dir: filepath.Join(n.c.DataDir, "rehearsal"), Ledger: ledger{n}, Log: n.log})
+}
+
+// ledger is what the store knows of the day's spending: rehearsers that share
+// the work share the cap.
+type ledger struct{ n *node }
+
+// RehearsalSpend implements rehearsal.Ledger.
+func (l ledger) RehearsalSpend(ctx context.Context, day time.Time) (map[string]schemas.NanoUSD, error) {
+	reader := l.n.reader.Load()
+	if reader == nil {
+		return nil, errors.New("the store does not answer yet")
+	}
+	return reader.RehearsalSpend(ctx, l.n.c.Project, day)
 }
 
 func (n *node) publishEvaluations(ctx context.Context, evs []schemas.Evaluation) error {

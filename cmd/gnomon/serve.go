@@ -37,7 +37,7 @@ func parseRoles(s string) (roles, error) {
 }
 
 // store reports whether any role reads or writes the store.
-func (r roles) store() bool { return r.ingest || r.analyze || r.console }
+func (r roles) store() bool { return r.ingest || r.analyze || r.console || r.rehearse }
 
 func (r roles) String() string {
 	var names []string

@@ -24,6 +24,7 @@ type snapshots struct {
 	mu       sync.Mutex
 	parts    classifier.Parts
 	evidence map[string]schemas.EvidenceRecord
+	behind   bool   // the evidence topic is being read again: what is revoked further on must not be acted on
 	path     string // where evidence outlives the process; empty: nowhere
 	log      *slog.Logger
 }
@@ -31,7 +32,7 @@ type snapshots struct {
 // newSnapshots starts from what is known without a broker: the fixed parts and
 // the evidence on disk.
 func newSnapshots(parts classifier.Parts, path string, log *slog.Logger) *snapshots {
-	s := &snapshots{parts: parts, evidence: map[string]schemas.EvidenceRecord{}, path: path, log: log}
+	s := &snapshots{parts: parts, evidence: map[string]schemas.EvidenceRecord{}, behind: true, path: path, log: log}
 	raw, err := os.ReadFile(path)
 	var records []schemas.EvidenceRecord
 	switch {
@@ -82,8 +83,26 @@ func (s *snapshots) addEvidence(value []byte) {
 		return
 	}
 	s.evidence[key] = r
+	if !s.behind {
+		s.rebuild()
+		s.save()
+	}
+}
+
+// evidenceCurrent is called when the evidence topic has been read to its end.
+func (s *snapshots) evidenceCurrent(int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = false
 	s.rebuild()
 	s.save()
+}
+
+// evidenceBehind reports whether the evidence topic is still being read.
+func (s *snapshots) evidenceBehind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind
 }
 
 func evidenceKey(r *schemas.EvidenceRecord) string {

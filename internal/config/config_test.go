@@ -96,6 +96,8 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"a sample too thin to weigh", "workloads:\n  w: {data_policy: rehearse, rehearse: {daily_usd: 1, probability: 0.001}}\n", nil, []string{"probability", "0.02"}},
 		{"rehearsal without permission", "workloads:\n  w: {rehearse: {daily_usd: 1}}\n", nil, []string{"data_policy"}},
 		{"a secret given twice", "admin: {token: a, token_file: b}\n", nil, []string{"admin.token"}},
+		{"a provider in capitals", "providers:\n  OpenAI: {dialect: openai, base_url: \"https://x.example\"}\n", nil, []string{"gnomon.yaml:2", "providers.OpenAI", "lower-case"}},
+		{"a margin that is no number", "", []string{"GNOMON_QUALITY__MARGIN=NaN"}, []string{"quality.margin"}},
 		{"a margin in percent", "quality: {margin: 2}\n", nil, []string{"quality.margin", "0.02"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -123,7 +125,7 @@ func TestRedactedShowsNoSecretAndLoadsAgain(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("planted-api-key\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := load(t, "admin: {token: planted-token}\nclickhouse: {dsn: \"http://u:planted-pass@h:1/gnomon\"}\nproviders:\n  openai: {api_key_file: "+secret+"}\n", nil, nil)
+	c, err := load(t, "admin: {token: planted-token}\nclickhouse: {dsn: \"http://u:planted-pass@h:1/gnomon\", read_dsn: \"clickhouse://h:1/gnomon?username=u&password=planted-query\"}\nproviders:\n  openai: {api_key_file: "+secret+"}\n", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

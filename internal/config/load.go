@@ -180,7 +180,6 @@ func decode(k *koanf.Koanf, c *Config, o origins) error {
 	set := c.Providers
 	c.Providers = base
 	for name, p := range set {
-		name = strings.ToLower(name)
 		row, builtin := base[name]
 		merged := mergeProvider(row, p, k, name, builtin)
 		c.Providers[name] = merged

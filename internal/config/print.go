@@ -24,6 +24,9 @@ func (c *Config) Redacted() *Config {
 	hide(&r.Admin.Token)
 	hideIn := func(address *string) {
 		if u, err := url.Parse(*address); err == nil {
+			if u.RawQuery != "" {
+				u.RawQuery = "not-shown"
+			}
 			*address = u.Redacted()
 		} else {
 			*address = redacted

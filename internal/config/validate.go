@@ -79,13 +79,13 @@ func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {
 			wrong(key, "is too small")
 		}
 	}
-	if c.Proxy.DraftThreshold < 0 || c.Proxy.DraftThreshold > 1 {
+	if !(c.Proxy.DraftThreshold >= 0 && c.Proxy.DraftThreshold <= 1) {
 		wrong("proxy.draft_threshold", "%v is not between 0 and 1", c.Proxy.DraftThreshold)
 	}
-	if c.Quality.Margin <= 0 || c.Quality.Margin >= 1 {
+	if !(c.Quality.Margin > 0 && c.Quality.Margin < 1) {
 		wrong("quality.margin", "%v is not between 0 and 1 (0.02 is two points)", c.Quality.Margin)
 	}
-	if c.Quality.Alpha <= 0 || c.Quality.Alpha > 0.5 {
+	if !(c.Quality.Alpha > 0 && c.Quality.Alpha <= 0.5) {
 		wrong("quality.alpha", "%v is not between 0 and 0.5", c.Quality.Alpha)
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
@@ -107,7 +107,7 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 		}
 		u, err := url.Parse(p.BaseURL)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
-			wrong(key+".base_url", "%q is no address of a provider: want https://host", p.BaseURL)
+			wrong(key+".base_url", "is no address of a provider: want https://host, without query")
 		} else if u.User != nil {
 			wrong(key+".base_url", "holds a password: put it in %s.api_key_file", key)
 		}

@@ -137,6 +137,11 @@ func (k *cluster) configOf(t topic) kafka.TopicConfig {
 	}
 }
 
+// endless reports whether a topic must keep its records for ever.
+func endless(name string) bool {
+	return slices.ContainsFunc(topics, func(t topic) bool { return t.name == name && t.retention == forEver })
+}
+
 func (k *cluster) create(ctx context.Context, missing []kafka.TopicConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, exchange)
 	defer cancel()
@@ -174,6 +179,10 @@ func (k *cluster) checkLogs(ctx context.Context) error {
 		i := slices.IndexFunc(r.ConfigEntries, func(e kafka.DescribeConfigResponseConfigEntry) bool { return e.ConfigName == "cleanup.policy" })
 		if i >= 0 && r.ConfigEntries[i].ConfigValue != "delete" {
 			return fmt.Errorf("%w: %s has cleanup.policy=%s and must have delete", ErrTopic, r.ResourceName, r.ConfigEntries[i].ConfigValue)
+		}
+		i = slices.IndexFunc(r.ConfigEntries, func(e kafka.DescribeConfigResponseConfigEntry) bool { return e.ConfigName == "retention.ms" })
+		if i >= 0 && endless(r.ResourceName) && r.ConfigEntries[i].ConfigValue != "-1" {
+			return fmt.Errorf("%w: %s has retention.ms=%s and must have -1: what expires is forgotten by every new reader", ErrTopic, r.ResourceName, r.ConfigEntries[i].ConfigValue)
 		}
 	}
 	return nil

@@ -132,17 +132,19 @@ func (s *Store) Period(ctx context.Context, project string) (analyzer.Period, er
 	return p, err
 }
 
-// RehearsalSpend returns what rehearsal of a UTC day has cost, by workload.
-func (s *Store) RehearsalSpend(ctx context.Context, at time.Time) (map[string]schemas.NanoUSD, error) {
+// RehearsalSpend returns what rehearsal of a UTC day has cost a project, by
+// workload. A team's own grades carry no sampling probability: their cost is
+// not ours.
+func (s *Store) RehearsalSpend(ctx context.Context, project string, at time.Time) (map[string]schemas.NanoUSD, error) {
 	type spend struct {
 		workload string
 		cost     schemas.NanoUSD
 	}
 	rows, err := query(ctx, s, "rehearsal spend", `SELECT workload, sum(ifNull(candidate_cost, 0) + ifNull(grading_cost, 0)) FROM gnomon.evaluations FINAL
-WHERE graded_at >= fromUnixTimestamp64Milli(?) AND graded_at < fromUnixTimestamp64Milli(?) GROUP BY workload`, func(row scanner) (r spend, err error) {
+WHERE project = ? AND sampling_probability IS NOT NULL AND graded_at >= fromUnixTimestamp64Milli(?) AND graded_at < fromUnixTimestamp64Milli(?) GROUP BY workload`, func(row scanner) (r spend, err error) {
 		err = row.Scan(&r.workload, (*sum)(&r.cost))
 		return r, err
-	}, day(at).UnixMilli(), day(at).AddDate(0, 0, 1).UnixMilli())
+	}, project, day(at).UnixMilli(), day(at).AddDate(0, 0, 1).UnixMilli())
 	spent := map[string]schemas.NanoUSD{}
 	for _, r := range rows {
 		spent[r.workload] = r.cost
