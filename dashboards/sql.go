@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,18 +14,24 @@ func quoteSQL(s string) string {
 
 func queryEscape(s string) string { return url.QueryEscape(s) }
 
-// span is the WHERE of a window.
-func span(project string, from, to time.Time) string {
-	return "WHERE project = " + quoteSQL(project) + "\n  AND ts >= toDateTime64('" + from.Format("2006-01-02 15:04:05") + "', 3, 'UTC') AND ts < toDateTime64('" + to.Format("2006-01-02 15:04:05") + "', 3, 'UTC')"
+// sqlTime writes a time as ClickHouse compares it, to the millisecond.
+func sqlTime(t time.Time) string {
+	return "toDateTime64('" + t.UTC().Format("2006-01-02 15:04:05.000") + "', 3, 'UTC')"
 }
 
-// sqlWorkloads recomputes the figures of the workloads table from requests.
+// span is the WHERE of a window.
+func span(project string, from, to time.Time) string {
+	return "WHERE project = " + quoteSQL(project) + "\n  AND ts >= " + sqlTime(from) + " AND ts < " + sqlTime(to)
+}
+
+// sqlWorkloads recomputes the figures of the workloads table from requests. The
+// table has a name, for a sum may have the name of what it sums.
 func sqlWorkloads(project string, from, to time.Time) string {
 	return `SELECT workload, count() AS requests,
-  sum(cost) AS cost, sum(baseline_cost) AS baseline, sum(would_cost) AS would,
-  countIf(cost IS NULL) AS unpriced, countIf(usage_source = 'estimated') AS estimated,
+  sum(r.cost) AS cost, sum(r.baseline_cost) AS baseline, sum(r.would_cost) AS would,
+  countIf(status != 'lost' AND r.cost IS NULL) AS unpriced, countIf(usage_source = 'estimated') AS estimated,
   countIf(status NOT IN ('ok', 'lost')) AS failed
-FROM gnomon.requests FINAL
+FROM gnomon.requests AS r FINAL
 ` + span(project, from, to) + `
 GROUP BY workload ORDER BY baseline DESC`
 }
@@ -36,22 +43,23 @@ func sqlDays(project, workload string, from, to time.Time) string {
 		where = "\n  AND workload = " + quoteSQL(workload)
 	}
 	return `SELECT toDate(ts) AS day, count() AS requests,
-  sum(cost) AS cost, sum(baseline_cost) AS baseline, sum(would_cost) AS would
-FROM gnomon.requests FINAL
+  sum(r.cost) AS cost, sum(r.baseline_cost) AS baseline, sum(r.would_cost) AS would
+FROM gnomon.requests AS r FINAL
 ` + span(project, from, to) + where + `
 GROUP BY day ORDER BY day`
 }
 
-// sqlRejects counts why candidates were refused.
+// sqlRejects counts why candidates were refused, by the words on the page.
 func sqlRejects(project, workload string, from, to time.Time) string {
-	return `SELECT arrayJoin(rejects) AS reject, count() AS requests
-FROM gnomon.requests FINAL
-` + span(project, from, to) + "\n  AND workload = " + quoteSQL(workload) + `
-GROUP BY reject ORDER BY requests DESC`
+	return `SELECT request_model, candidate, reason, count() AS requests
+FROM gnomon.rejects
+` + span(project, from, to) + "\n  AND workload = " + quoteSQL(workload) + ` AND reason != 'chosen'
+GROUP BY request_model, candidate, reason ORDER BY requests DESC, reason`
 }
 
-// sqlRequests is the list of requests that a filter admits.
+// sqlRequests is the first page of the requests that a filter admits.
 func sqlRequests(f RequestFilter) string {
+	const baseline = "concat(if(baseline_provider = '', provider, baseline_provider), '/', request_model)"
 	var b strings.Builder
 	b.WriteString("SELECT ts, request_id, workload, request_model, served_model, would_route, status, arm, cost, baseline_cost, would_cost, latency_ms\nFROM gnomon.requests FINAL\nWHERE project = " + quoteSQL(f.Project))
 	for _, c := range []struct{ column, value string }{
@@ -66,22 +74,28 @@ func sqlRequests(f RequestFilter) string {
 	case "routed":
 		b.WriteString("\n  AND (served_model != request_model OR baseline_provider NOT IN ('', provider))")
 	case "would":
-		b.WriteString("\n  AND would_route != concat(if(baseline_provider = '', provider, baseline_provider), '/', request_model)")
+		b.WriteString("\n  AND would_route NOT IN ('', " + baseline + ")")
 	case "kept":
-		b.WriteString("\n  AND would_route = concat(if(baseline_provider = '', provider, baseline_provider), '/', request_model)")
+		b.WriteString("\n  AND would_route IN ('', " + baseline + ")")
+	}
+	if f.Reject != "" {
+		b.WriteString("\n  AND request_id IN (SELECT request_id FROM gnomon.rejects WHERE project = " + quoteSQL(f.Project) + " AND reason = " + quoteSQL(f.Reject) + ")")
 	}
 	if !f.From.IsZero() {
-		b.WriteString("\n  AND ts >= toDateTime64('" + f.From.Format("2006-01-02 15:04:05") + "', 3, 'UTC')")
+		b.WriteString("\n  AND ts >= " + sqlTime(f.From))
 	}
 	if !f.To.IsZero() {
-		b.WriteString("\n  AND ts < toDateTime64('" + f.To.Format("2006-01-02 15:04:05") + "', 3, 'UTC')")
+		b.WriteString("\n  AND ts < " + sqlTime(f.To))
 	}
-	b.WriteString("\nORDER BY ts DESC LIMIT 50")
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	b.WriteString("\nORDER BY ts DESC, request_id DESC LIMIT " + strconv.Itoa(limit))
 	return b.String()
 }
 
-const sqlLives = `SELECT boot_id, any(proxy) AS proxy, max(accepted) AS accepted, max(ended) AS ended, max(dropped) AS dropped
-FROM gnomon.heartbeats FINAL GROUP BY boot_id ORDER BY max(at) DESC;
-
-SELECT boot_id, count() AS stored, countIf(status = 'lost') AS declared
-FROM gnomon.requests FINAL GROUP BY boot_id`
+// sqlLives holds what each proxy life said it accepted against what is stored.
+const sqlLives = `SELECT lower(leftPad(hex(boot_id), 16, '0')) AS life, proxy, first_heartbeat, last_heartbeat, accepted + newer AS accepted_so_far,
+  stored, declared, dropped, in_flight, difference
+FROM gnomon.completeness ORDER BY last_heartbeat DESC, boot_id`
