@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,6 +80,16 @@ func fortnight(b *testing.B, s *Store) (project string) {
 		if err := s.InsertRequests(b.Context(), "fortnight:again", evs[rows-batch:]); err != nil {
 			b.Fatal(err)
 		}
+		var vs []schemas.Verdict // a look an hour, of 20 candidates
+		for look := range 14 * 24 {
+			for w := range 20 {
+				vs = append(vs, schemas.Verdict{Project: loaded, Workload: fmt.Sprint("workload", w), RequestModel: "gpt-4o", Provider: "openai", Candidate: "openai/gpt-4o-mini",
+					ComputedAt: time.Now().UTC().Truncate(time.Hour).Add(-time.Duration(look) * time.Hour), Readiness: schemas.Collecting, Reasons: []string{strings.Repeat("why ", 50)}})
+			}
+		}
+		if err := s.InsertVerdicts(b.Context(), "", vs); err != nil {
+			b.Fatal(err)
+		}
 	})
 	return loaded
 }
@@ -120,6 +131,7 @@ func BenchmarkReaders(b *testing.B) {
 		{"period", func(ctx context.Context) error { _, err := s.Period(ctx, project); return err }},
 		{"traffic", func(ctx context.Context) error { _, err := s.Traffic(ctx, project, from, to); return err }},
 		{"completeness", func(ctx context.Context) error { _, err := s.Completeness(ctx, project); return err }},
+		{"verdicts", func(ctx context.Context) error { _, err := s.Verdicts(ctx, project); return err }},
 		{"request", func(ctx context.Context) error { _, err := s.Request(ctx, project, id); return err }},
 		{"newest 50", func(ctx context.Context) error {
 			_, err := s.Requests(ctx, dashboards.RequestFilter{Project: project, Limit: 50})

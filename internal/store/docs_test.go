@@ -30,6 +30,8 @@ func TestTheQueriesOfTheDocumentationRunAndFindRows(t *testing.T) {
 	now := time.Now().UTC()
 	evs := traffic(project, 200, 3, 41)
 	evs[0].Candidates, evs[0].Rejects = []string{"openai/tiny"}, []schemas.Reject{schemas.RejectTools}
+	evs[198].Status, evs[198].Revision, evs[198].ErrorType = schemas.StatusLost, 0, "proxy_killed"
+	evs[199].ClientRetry, evs[199].Tags = 1, map[string]string{"environment": "production"}
 	for i := range evs {
 		evs[i].Simulated = false
 		if i > 150 {
@@ -100,6 +102,27 @@ func TestEveryColumnOfAPromiseIsDocumentedAndNoOther(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestTheColumnTableOfRequestsIsTheStores(t *testing.T) {
+	s, _ := open(t)
+	var documented, stored []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)` +\\| `([^`]+)` +\\| ([^|]*?) *\\| (.+) \\|$").FindAllStringSubmatch(readPage(t), -1) {
+		documented = append(documented, row[1]+" "+row[2])
+		if money := strings.Contains(row[2], "Decimal"); money != (row[3] == "US$") {
+			t.Errorf("%s is in %q", row[1], row[3])
+		}
+	}
+	r, err := s.Query(t.Context(), "SELECT name, type FROM system.columns WHERE database = 'gnomon' AND table = 'requests' ORDER BY position")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range r.Rows {
+		stored = append(stored, row[0].(string)+" "+row[1].(string))
+	}
+	if !slices.Equal(documented, stored) {
+		t.Errorf("the page has %d columns, the table %d:\n%q\n%q", len(documented), len(stored), documented, stored)
 	}
 }
 

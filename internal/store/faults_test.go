@@ -214,3 +214,23 @@ func TestAnAddressThatIsWrongIsToldWithoutItsPassword(t *testing.T) {
 		}
 	}
 }
+
+func TestAWrongPasswordIsRefusedAndNeverTold(t *testing.T) {
+	target, err := url.Parse(embeddedtest.Engine(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, password := range []string{"topsecret", "top/secret", "top secret+%"} {
+		target.User = url.UserPassword("gnomon", password)
+		s, err := Open(t.Context(), Options{DSN: target.String()})
+		if err == nil {
+			_ = s.Close()
+			t.Fatal("a wrong password opens the store")
+		}
+		for _, told := range []string{password, url.QueryEscape(password), url.PathEscape(password), target.User.String()} {
+			if strings.Contains(err.Error(), told) {
+				t.Errorf("the password is told: %v", err)
+			}
+		}
+	}
+}
