@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gnomon-llm/gnomon/analyzer/report"
 	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
 	"github.com/gnomon-llm/gnomon/internal/simulator"
@@ -214,7 +215,7 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.app.printReport(ctx, newClient(d.c)); err != nil {
 		return err
 	}
-	d.say("\n  %d requests of two weeks, %d rehearsed pairs, from start to report in %.0f s.", summary.Requests, summary.Evaluations, time.Since(d.began).Seconds())
+	d.say("\n  %s requests of two weeks, %s rehearsed pairs, from start to report in %.0f s.", report.Count(summary.Requests), report.Count(summary.Evaluations), time.Since(d.began).Seconds())
 	d.say("  console: http://%s      analysts: http://%s      data plane: http://%s", dialable(d.c.Admin.Addr), dialable(d.c.ClickHouse.Listen), dialable(d.c.Proxy.Addr))
 	return d.goLive(ctx)
 }
