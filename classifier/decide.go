@@ -13,8 +13,8 @@ const routable = "chat"
 // it was not chosen. It is pure: the same Inputs and Snapshot give the same
 // Decision everywhere, so the log can be decided again.
 //
-// What no request could change (dialect, credential, price, known capabilities)
-// is looked at first, then what the request needs, then the health of the
+// What hardly any request could change (dialect, credential, price, known
+// capabilities) is looked at first, then what the request needs, then the health of the
 // target, the price of this request, and last the score. Evidence gates acting,
 // never recording: without it the would-be route is named all the same.
 func Decide(in *Inputs, s *Snapshot) Decision {
@@ -153,17 +153,29 @@ func reachable(in *Inputs, c *candidate) schemas.Reject {
 	if c.at == nil {
 		return schemas.RejectNoCredential
 	}
-	speaks := false
-	for _, dialect := range c.at.Dialects {
-		speaks = speaks || dialect == in.Dialect
-	}
-	if !speaks {
+	if !sayable(in, c.at) {
 		return schemas.RejectDialect
 	}
 	if !c.at.Credential {
 		return schemas.RejectNoCredential
 	}
 	return schemas.RejectNone
+}
+
+// sayable reports whether a provider can be told the request: in its own words,
+// or translated. What was never looked at counts as not translatable.
+func sayable(in *Inputs, at *Provider) bool {
+	for _, d := range at.Dialects {
+		if d == in.Dialect || in.Features.Gates&translated[d] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// translated are the gates that say a request can be put in a dialect.
+var translated = map[string]schemas.Gate{
+	"openai.chat": schemas.GateInOpenAI, "anthropic.messages": schemas.GateInAnthropic, "gemini.generate": schemas.GateInGemini,
 }
 
 // needs pairs what a request may need with the reason for refusing a model

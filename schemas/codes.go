@@ -22,6 +22,12 @@ const (
 	GateNoModel         // no model named
 	GatePrediction      // predicted outputs
 	GateWebSearch       // provider-side tools
+
+	// Not needs but ways: the request was looked at for a candidate in another
+	// dialect, and can be said in it.
+	GateInOpenAI    // in openai.chat
+	GateInAnthropic // in anthropic.messages
+	GateInGemini    // in gemini.generate
 )
 
 // Reject says why a candidate was not chosen. 0 means it was chosen. Codes are
@@ -86,7 +92,7 @@ var rejectWords = map[Reject][2]string{
 	RejectUnknownModel:     {"unknown_model", "The requested model is in no ladder and no policy names it."},
 	RejectUnpriced:         {"unpriced", "The candidate or the baseline has no price: savings cannot be told."},
 	RejectNotCheaper:       {"not_cheaper", "The candidate would not be cheaper for this request."},
-	RejectDialect:          {"dialect", "The candidate speaks another dialect, and translation is not available."},
+	RejectDialect:          {"dialect", "The candidate speaks another dialect, and this request cannot be said in it."},
 	RejectNoCredential:     {"no_credential", "The candidate is at another provider for which no credential is stored."},
 	RejectUnhealthy:        {"unhealthy", "The candidate has been failing and is left alone for now."},
 	RejectScore:            {"score", "The assessment says that this request needs the stronger model."},

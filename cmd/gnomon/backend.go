@@ -35,6 +35,7 @@ func (n *node) pipelineConfig() pipeline.Config {
 var dialects = map[string][]string{
 	"openai":    {"openai.chat", "openai.completions", "openai.responses", "openai.embeddings"},
 	"anthropic": {"anthropic.messages"},
+	"gemini":    {"gemini.generate"},
 }
 
 // providersOf is the configured rows as a decision sees them.
