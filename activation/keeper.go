@@ -14,15 +14,26 @@ import (
 
 // A Topic is the policy log on the broker.
 type Topic interface {
-	// Follow calls fn for every record from the first on, in order, and
-	// caughtUp each time it has (re)read to the end that stood when it
-	// connected. It returns only when ctx ends; a broker that is away is
-	// waited for. After the topic was made anew it starts from the first
-	// record again, and reset is called before.
-	Follow(ctx context.Context, fn func(offset int64, value []byte), caughtUp func(end int64), reset func()) error
+	// Follow tells to of every record from the first on. It returns only when
+	// ctx ends; a broker that is away is waited for. After the topic was made
+	// anew it starts from the first record again.
+	Follow(ctx context.Context, to Follower) error
 	// Append writes one record and returns its own offset once the broker has
 	// it.
 	Append(ctx context.Context, key string, value []byte) (offset int64, err error)
+}
+
+// A Follower is told what a Topic holds.
+type Follower interface {
+	// Record gets every record in order.
+	Record(offset int64, value []byte)
+	// CaughtUp is called each time the topic has been (re)read to the end that
+	// stood when it was connected to.
+	CaughtUp()
+	// Reset is called before reading starts again from the first record.
+	Reset()
+	// Lost is called when the topic can no longer be read.
+	Lost(why error)
 }
 
 // ErrConflict says that another version was accepted first.
@@ -40,8 +51,10 @@ type Keeper struct {
 	read     *chain        // what the topic alone says, to notice that it has lost something
 	offset   int64         // next offset to be read
 	replayed bool          // the topic has been read to its end once: what is revoked further on is never obeyed
-	current  bool          // read to the topic's end at least once since connecting
+	current  bool          // equal to the topic's end, and following it
+	away     bool          // the topic cannot be read now
 	alarm    string        // why the snapshot stands against the topic; empty when it does not
+	unsaved  error         // the disk did not take the snapshot
 	changed  chan struct{} // closed and replaced at each record read
 	onChange func([]schemas.Policy)
 }
@@ -72,12 +85,23 @@ func OpenKeeper(path string, topic Topic, onChange func([]schemas.Policy), log *
 
 // Run follows the topic until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	err := k.topic.Follow(ctx, func(offset int64, value []byte) { k.apply(offset, value) }, func(int64) { k.caughtUp(ctx) }, k.reset)
+	err := k.topic.Follow(ctx, following{k, ctx})
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
+
+// following is the Keeper as its topic sees it.
+type following struct {
+	k   *Keeper
+	ctx context.Context
+}
+
+func (f following) Record(offset int64, value []byte) { f.k.apply(offset, value) }
+func (f following) CaughtUp()                         { f.k.caughtUp(f.ctx) }
+func (f following) Reset()                            { f.k.reset() }
+func (f following) Lost(why error)                    { f.k.lost(why) }
 
 // apply takes one record of the topic.
 func (k *Keeper) apply(offset int64, value []byte) {
@@ -113,9 +137,8 @@ func (k *Keeper) signal() {
 // save writes the snapshot; mu is held. A disk that does not take it is an
 // alarm, not a reason to disobey: the policy holds in memory.
 func (k *Keeper) save() {
-	if err := writeSnapshot(k.path, k.accepted.all()); err != nil {
-		k.alarm = "policy snapshot cannot be written: " + err.Error()
-		k.log.Error("policy snapshot cannot be written", "path", k.path, "err", err)
+	if k.unsaved = writeSnapshot(k.path, k.accepted.all()); k.unsaved != nil {
+		k.log.Error("policy snapshot cannot be written", "path", k.path, "err", k.unsaved)
 	}
 }
 
@@ -123,6 +146,7 @@ func (k *Keeper) save() {
 // what it has lost.
 func (k *Keeper) caughtUp(ctx context.Context) {
 	k.mu.Lock()
+	k.away = false
 	if !k.replayed {
 		k.replayed = true
 		k.publish()
@@ -161,8 +185,10 @@ func (k *Keeper) mend(ctx context.Context, missing []schemas.Policy) {
 		}
 	}
 	k.mu.Lock()
-	k.current, k.alarm = true, ""
-	k.mu.Unlock()
+	defer k.mu.Unlock()
+	if !k.away {
+		k.current, k.alarm = true, ""
+	}
 }
 
 // reset is called when the topic starts anew under us.
@@ -172,12 +198,34 @@ func (k *Keeper) reset() {
 	k.read, k.offset, k.current, k.replayed = newChain(), 0, false, false
 }
 
-// Current reports whether the accepted policies equal the topic's end, and an
-// alarm to show when something is wrong.
-func (k *Keeper) Current() (ok bool, alarm string) {
+// lost is called when the topic can no longer be read: what was read holds, and
+// somebody should know that a change would not arrive.
+func (k *Keeper) lost(why error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.current, k.alarm
+	if k.current || k.alarm == "" {
+		k.alarm = "the policy topic cannot be read: what was read of it holds, and a change does not arrive: " + why.Error()
+	}
+	k.current, k.away = false, true
+}
+
+// Standing is how far a Keeper can be relied on.
+type Standing struct {
+	Current bool   // what it holds equals the topic's end, and it follows
+	Read    bool   // the topic was read whole once: nothing that was revoked is obeyed
+	Away    bool   // the topic cannot be read now
+	Alarm   string // what is wrong, to be shown; empty when nothing is
+}
+
+// Standing reports how far what the Keeper holds can be relied on.
+func (k *Keeper) Standing() Standing {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := Standing{Current: k.current, Read: k.replayed, Away: k.away, Alarm: k.alarm}
+	if k.unsaved != nil {
+		s.Alarm = "the policy snapshot cannot be written, a restart would go by an older one: " + k.unsaved.Error()
+	}
+	return s
 }
 
 // Policy returns the accepted version of a workload, nil when it has none.
@@ -202,7 +250,9 @@ func (k *Keeper) Latest() []schemas.Policy {
 }
 
 // Propose writes p as the next version of its workload and waits until this
-// keeper has read it back: when it returns nil, broker and snapshot have it.
+// keeper has read it back: when it returns nil, the broker has it and this
+// process obeys it. That the snapshot has it too is for Standing to say: a disk
+// that takes nothing must not make a rollback look undone.
 // It sets Version, Replaces, SchemaVersion and At. ErrConflict means that
 // another record was accepted in its place.
 func (k *Keeper) Propose(ctx context.Context, p schemas.Policy) (schemas.Policy, error) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeTopic is a log in memory. lose makes it anew, empty, under its followers.
 type fakeTopic struct {
+	gone error // why it cannot be read
+
 	mu      sync.Mutex
 	records [][]byte
 	life    int
@@ -48,23 +51,28 @@ func (f *fakeTopic) Append(_ context.Context, _ string, value []byte) (int64, er
 	return int64(len(f.records) - 1), nil
 }
 
-func (f *fakeTopic) Follow(ctx context.Context, fn func(int64, []byte), caughtUp func(int64), reset func()) error {
+func (f *fakeTopic) Follow(ctx context.Context, to Follower) error {
 	life, next, caught := 0, 0, false
 	for {
 		f.mu.Lock()
 		if f.life != life {
 			life, next, caught = f.life, 0, false
-			reset()
+			to.Reset()
 		}
-		batch, grown := f.records[next:], f.grown
+		batch, grown, gone := f.records[next:], f.grown, f.gone
 		f.mu.Unlock()
+		if gone != nil {
+			caught = false
+			to.Lost(gone)
+			batch = nil
+		}
 		for _, r := range batch {
-			fn(int64(next), r)
+			to.Record(int64(next), r)
 			next++
 		}
-		if !caught {
+		if !caught && gone == nil {
 			caught = true
-			caughtUp(int64(next))
+			to.CaughtUp()
 		}
 		select {
 		case <-ctx.Done():
@@ -167,8 +175,8 @@ func TestAnEmptyTopicNeverBeatsTheSnapshotAndIsMended(t *testing.T) {
 		if got := fresh.History("acme", "w"); len(got) != 3 {
 			t.Errorf("the mended topic holds %d of 3 versions", len(got))
 		}
-		if ok, alarm := k.Current(); !ok || alarm != "" {
-			t.Errorf("after mending: current %v, alarm %q", ok, alarm)
+		if at := k.Standing(); !at.Current || at.Alarm != "" {
+			t.Errorf("after mending: %+v", at)
 		}
 		if _, err := k.Propose(ctx, policy("w", 3, "goes on")); err != nil {
 			t.Errorf("the next version: %v", err)
@@ -188,7 +196,7 @@ func TestARestartWithoutBrokerObeysTheSnapshot(t *testing.T) {
 	if err != nil || len(s.last) != 1 {
 		t.Fatalf("told %+v, %v", s.last, err)
 	}
-	if ok, _ := k.Current(); ok {
+	if k.Standing().Current {
 		t.Error("claims to equal a topic that it has not read")
 	}
 }
@@ -223,7 +231,7 @@ func TestADamagedSnapshotIsSetAsideAndSaid(t *testing.T) {
 	if err != nil || len(s.last) != 0 {
 		t.Fatalf("%+v, %v", s.last, err)
 	}
-	if _, alarm := k.Current(); alarm == "" {
+	if k.Standing().Alarm == "" {
 		t.Error("no alarm")
 	}
 	if _, err := os.Stat(path + ".damaged"); err != nil {
@@ -257,6 +265,60 @@ func TestABrokerThatIsAwaySaysSo(t *testing.T) {
 		topic.down = errors.New("connection refused")
 		if _, err := k.Propose(ctx, policy("w", 0, "x")); err == nil || errors.Is(err, ErrConflict) {
 			t.Errorf("Propose = %v", err)
+		}
+	})
+}
+
+func TestATopicThatGoesAwayIsAnAlarmUntilItIsBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		topic := newFakeTopic()
+		k, s := start(t, ctx, path, topic)
+		if _, err := k.Propose(ctx, policy("w", 0, "try")); err != nil {
+			t.Fatal(err)
+		}
+		turn := func(gone error) Standing {
+			topic.mu.Lock()
+			topic.gone = gone
+			topic.signal()
+			topic.mu.Unlock()
+			synctest.Wait()
+			return k.Standing()
+		}
+		if at := turn(errors.New("connection refused")); at.Current || !at.Away || !at.Read || !strings.Contains(at.Alarm, "connection refused") {
+			t.Errorf("away: %+v", at)
+		}
+		if len(s.last) != 1 || s.last[0].Mode != schemas.ModeCanary {
+			t.Errorf("while it is away the proxy obeys %+v: what was read holds", s.last)
+		}
+		if at := turn(nil); !at.Current || at.Away || at.Alarm != "" {
+			t.Errorf("back: %+v", at)
+		}
+	})
+}
+
+func TestADiskThatTakesNoSnapshotIsAnAlarmAndNoDisobedience(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		k, s := start(t, ctx, filepath.Join(dir, "p"), newFakeTopic())
+		k.mu.Lock()
+		k.path = filepath.Join(dir, "p", "no folder", "p") // p is a file
+		k.mu.Unlock()
+		if _, err := k.Propose(ctx, policy("w", 0, "try")); err != nil {
+			t.Errorf("Propose = %v; the broker has it and it is obeyed", err)
+		}
+		if len(s.last) != 1 || !strings.Contains(k.Standing().Alarm, "cannot be written") {
+			t.Errorf("obeys %d policies, alarm %q", len(s.last), k.Standing().Alarm)
+		}
+		k.mu.Lock()
+		k.path = filepath.Join(dir, "p")
+		k.mu.Unlock()
+		if _, err := k.Propose(ctx, policy("w", 1, "again")); err != nil || k.Standing().Alarm != "" {
+			t.Errorf("with room again: %v, alarm %q", err, k.Standing().Alarm)
 		}
 	})
 }
@@ -320,8 +382,8 @@ func TestATopicThatTellsAnotherHistoryIsAnAlarm(t *testing.T) {
 			t.Fatal(err)
 		}
 		k, s := start(t, ctx, path, topic)
-		if ok, alarm := k.Current(); ok || alarm == "" {
-			t.Errorf("current %v, alarm %q", ok, alarm)
+		if at := k.Standing(); at.Current || at.Alarm == "" {
+			t.Errorf("stands at %+v", at)
 		}
 		if s.last[0].Mode != schemas.ModeLive {
 			t.Errorf("obeys %v: the snapshot holds", s.last[0].Mode)

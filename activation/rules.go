@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -15,6 +16,11 @@ const (
 	Everything     schemas.BasisPoints = 10_000
 	DefaultControl schemas.BasisPoints = 500 // 5 %, for ever: savings are verified against it
 )
+
+// MaxVerdictAge is how old a verdict may be that supports an activation. The
+// analyzer looks every hour: an older one means that it no longer does, and what
+// has changed since is unknown.
+const MaxVerdictAge = 3 * 24 * time.Hour
 
 // saltBytes is the length of an assignment salt.
 const saltBytes = 16
@@ -34,6 +40,7 @@ type Request struct {
 type Facts struct {
 	Current  *schemas.Policy   // nil: none yet
 	Verdicts []schemas.Verdict // the latest of this workload, all candidates
+	Now      time.Time
 	Provider func(name string) bool
 	Priced   func(provider, model string) bool
 	InLadder func(baseline, candidate string) bool // baseline empty: in any ladder
@@ -142,6 +149,8 @@ func objection(r Request, v *schemas.Verdict, f Facts) string {
 			why = ": " + v.Reasons[0]
 		}
 		return fmt.Sprintf("the verdict on %s is %q%s", r.Candidate, v.Readiness, why)
+	case f.Now.Sub(v.ComputedAt) > MaxVerdictAge:
+		return fmt.Sprintf("the verdict on %s is of %s: the analyzer has not looked for %.0f days (gnomon doctor)", r.Candidate, v.ComputedAt.UTC().Format(time.DateTime), f.Now.Sub(v.ComputedAt).Hours()/24)
 	case r.Threshold != nil && *r.Threshold > v.Threshold:
 		return fmt.Sprintf("threshold %v is above the verdict's %v: the evidence is of fewer requests than that would route", *r.Threshold, v.Threshold)
 	}

@@ -12,7 +12,7 @@ import (
 
 func facts(current *schemas.Policy, verdicts ...schemas.Verdict) Facts {
 	return Facts{
-		Current: current, Verdicts: verdicts,
+		Current: current, Verdicts: verdicts, Now: time.Unix(3600, 0),
 		Provider: func(p string) bool { return p == "openai" },
 		Priced:   func(_, m string) bool { return m != "mystery" },
 		InLadder: func(_, c string) bool { return c == "openai/small" },
@@ -43,6 +43,11 @@ func TestWhatMayBeActivated(t *testing.T) {
 		{"a collecting one is refused with what is missing", nil, facts(nil, verdict(schemas.Collecting)), ErrUnsupported, "400 more pairs"},
 		{"a worse one is refused", nil, facts(nil, verdict(schemas.Worse)), ErrUnsupported, "worse"},
 		{"a worse one goes live when overridden", func(r *Request) { r.Override = true }, facts(nil, verdict(schemas.Worse)), nil, ""},
+		{"a verdict that nobody has looked at again for days is refused", nil, func() Facts {
+			f := facts(nil, verdict(schemas.Ready))
+			f.Now = f.Now.Add(MaxVerdictAge)
+			return f
+		}(), ErrUnsupported, "has not looked"},
 		{"outside any ladder it is refused", func(r *Request) { r.Candidate = "openai/other" }, facts(nil), ErrUnsupported, "no ladder"},
 		{"outside any ladder it may be overridden", func(r *Request) { r.Candidate = "openai/other"; r.Override = true }, facts(nil), nil, ""},
 		{"an unpriced one is never activated", func(r *Request) { r.Candidate = "openai/mystery"; r.Override = true }, facts(nil), ErrInvalid, "price"},

@@ -41,8 +41,9 @@ type Actions interface {
 
 // Health tells how the parts of this process do.
 type Health interface {
-	// Ready is nil once this process's roles can work; else it says what is missing.
-	Ready(ctx context.Context) error
+	// Ready is nil while this process's roles can work, or the one role asked for;
+	// else it says what is missing.
+	Ready(ctx context.Context, role string) error
 	// Parts lists engine, broker, spool, ingest and so on.
 	Parts(ctx context.Context) []Part
 }

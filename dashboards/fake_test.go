@@ -287,7 +287,7 @@ func (f *fake) PostEvaluations(_ context.Context, _ string, evs []schemas.Evalua
 	return nil
 }
 
-func (f *fake) Ready(context.Context) error { return f.err }
+func (f *fake) Ready(context.Context, string) error { return f.err }
 
 func (f *fake) Parts(context.Context) []Part {
 	return []Part{

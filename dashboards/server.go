@@ -122,7 +122,7 @@ func (s *server) routes() http.Handler {
 
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.Health != nil {
-		if err := s.Health.Ready(r.Context()); err != nil {
+		if err := s.Health.Ready(r.Context(), r.URL.Query().Get("role")); err != nil {
 			text(w, http.StatusServiceUnavailable, "not ready: "+err.Error()+"\n")
 			return
 		}

@@ -52,7 +52,7 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 		Project: r.Project, Workload: r.Workload, Candidate: r.Candidate, RequestModel: r.RequestModel, Share: r.Share,
 		Threshold: r.Threshold, Override: r.Override, Actor: r.Actor, Reason: r.Reason,
 	}, activation.Facts{
-		Current: current, Verdicts: verdicts,
+		Current: current, Verdicts: verdicts, Now: time.Now(),
 		Provider: func(name string) bool { _, ok := a.c.Providers[name]; return ok },
 		Priced:   a.priced,
 		InLadder: a.inLadder,
@@ -80,7 +80,11 @@ func (a *actions) propose(ctx context.Context, p schemas.Policy, current *schema
 	if err != nil {
 		return dashboards.Result{}, refusal(err)
 	}
-	return dashboards.Result{Policy: p, Previous: current}, nil
+	r := dashboards.Result{Policy: p, Previous: current}
+	if alarm := a.keeper.Standing().Alarm; alarm != "" {
+		r.Warnings = append(r.Warnings, schemas.Warning{Code: "policy_alarm", Text: alarm})
+	}
+	return r, nil
 }
 
 // PostEvaluations implements dashboards.Actions.

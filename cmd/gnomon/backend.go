@@ -72,6 +72,7 @@ func (n *node) bringUpBroker(ctx context.Context) (err error) {
 	return retry(ctx, func() error {
 		err := pipeline.EnsureTopics(ctx, n.pipelineConfig())
 		if err == nil {
+			n.brokerIs.outage.Store(nil)
 			close(n.brokerUp)
 		} else if text := err.Error(); said != text && ctx.Err() == nil {
 			said = text
@@ -100,8 +101,7 @@ func (n *node) startBroker(ctx context.Context) (*embedded.Broker, error) {
 	return start()
 }
 
-// bringUpStore starts the embedded engine where one is needed, migrates, and
-// opens the console over it.
+// bringUpStore starts the embedded engine where one is needed, and migrates.
 func (n *node) bringUpStore(ctx context.Context) (err error) {
 	embeddedStore := n.c.ClickHouse.DSN == "" && n.c.ClickHouse.ReadDSN == "" && n.roles.ingest
 	if embeddedStore {
@@ -121,13 +121,7 @@ func (n *node) bringUpStore(ctx context.Context) (err error) {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	if n.roles.console {
-		h, err := n.console()
-		if err != nil {
-			return err
-		}
-		n.admin.Store(&h)
-	}
+	n.storeIs.outage.Store(nil)
 	close(n.storeUp)
 	if n.onStoreUp != nil {
 		n.onStoreUp()
@@ -205,41 +199,10 @@ func (n *node) ingest(ctx context.Context) error {
 }
 
 func (n *node) followEvidence(ctx context.Context) error {
-	return pipeline.FollowLog(ctx, n.pipelineConfig(), schemas.TopicEvidence, func(m pipeline.Message) { n.snapshots.addEvidence(m.Value) }, n.snapshots.evidenceCurrent)
-}
-
-// snapshotPatience is how long a start waits for the policy topic before it goes
-// by the snapshot.
-const snapshotPatience = 3 * time.Second
-
-// Ready says what this process's roles still wait for.
-func (n *node) Ready(context.Context) error {
-	if n.roles.proxy {
-		current, alarm := n.keeper.Current()
-		switch {
-		case current && isClosed(n.brokerUp) && n.snapshots.evidenceBehind():
-			return fmt.Errorf("evidence is being read")
-		case current:
-		case isClosed(n.brokerUp):
-			return fmt.Errorf("policies are being read%s", because(alarm))
-		case time.Since(n.started) < snapshotPatience:
-			return fmt.Errorf("waiting for the broker, before the policy snapshot is trusted")
-		}
-	}
-	if (n.roles.ingest || n.roles.analyze || n.roles.rehearse) && !isClosed(n.brokerUp) {
-		return fmt.Errorf("the broker at %v does not answer", brokers(n.c))
-	}
-	if n.roles.store() && !isClosed(n.storeUp) {
-		return fmt.Errorf("the store does not answer")
-	}
-	return nil
-}
-
-func because(alarm string) string {
-	if alarm == "" {
-		return ""
-	}
-	return ": " + alarm
+	return pipeline.FollowLog(ctx, n.pipelineConfig(), schemas.TopicEvidence, pipeline.Follow{
+		Record:   func(m pipeline.Message) { n.snapshots.addEvidence(m.Value) },
+		CaughtUp: func(int64) { n.snapshots.evidenceCurrent() },
+	})
 }
 
 func isClosed(c chan struct{}) bool {

@@ -5,21 +5,20 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
-	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/dashboards"
-	"github.com/gnomon-llm/gnomon/internal/store"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-// console is the whole admin plane, once the store answers.
+// console is the whole admin plane. It is there from the start: a workload must be
+// switched back also while the store is away.
 func (n *node) console() (http.Handler, error) {
-	reader := n.reader.Load()
 	return dashboards.New(dashboards.Config{
-		Project: n.c.Project, Data: consoleData{reader, n.keeper}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
+		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version,
-		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: reader.Verdicts},
+		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts},
 		Explain: n.explainer().Explain,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
 	})
@@ -42,21 +41,58 @@ func (n *node) explainer() *dashboards.Explainer {
 	}
 }
 
-// consoleData is the store, but for policies: those are taken from the Keeper,
-// which knows what was accepted at once and not after ingest.
-type consoleData struct {
-	*store.Store
-	keeper *activation.Keeper
+// consoleData implements dashboards.Data: the store, but for policies. Those are
+// taken from the Keeper, which knows what was accepted at once, not after ingest,
+// and without a store.
+type consoleData struct{ n *node }
+
+func (d consoleData) Traffic(ctx context.Context, project string, from, to time.Time) ([]dashboards.Traffic, error) {
+	s, err := d.n.storeNow()
+	if err != nil {
+		return nil, err
+	}
+	return s.Traffic(ctx, project, from, to)
 }
 
-// Policies implements dashboards.Data.
+func (d consoleData) Verdicts(ctx context.Context, project string) ([]schemas.Verdict, error) {
+	s, err := d.n.storeNow()
+	if err != nil {
+		return nil, err
+	}
+	return s.Verdicts(ctx, project)
+}
+
+func (d consoleData) Requests(ctx context.Context, f dashboards.RequestFilter) (dashboards.RequestPage, error) {
+	s, err := d.n.storeNow()
+	if err != nil {
+		return dashboards.RequestPage{}, err
+	}
+	return s.Requests(ctx, f)
+}
+
+func (d consoleData) Request(ctx context.Context, project, id string) (schemas.RequestEvent, error) {
+	s, err := d.n.storeNow()
+	if err != nil {
+		return schemas.RequestEvent{}, err
+	}
+	return s.Request(ctx, project, id)
+}
+
+func (d consoleData) Completeness(ctx context.Context, project string) (dashboards.Completeness, error) {
+	s, err := d.n.storeNow()
+	if err != nil {
+		return dashboards.Completeness{}, err
+	}
+	return s.Completeness(ctx, project)
+}
+
 func (d consoleData) Policies(_ context.Context, project, workload string) ([]schemas.Policy, error) {
 	if workload != "" {
-		history := d.keeper.History(project, workload)
+		history := d.n.keeper.History(project, workload)
 		slices.Reverse(history)
 		return history, nil
 	}
-	return slices.DeleteFunc(d.keeper.Latest(), func(p schemas.Policy) bool { return p.Project != project }), nil
+	return slices.DeleteFunc(d.n.keeper.Latest(), func(p schemas.Policy) bool { return p.Project != project }), nil
 }
 
 // threshold is what an event was decided by: its policy version's, or the
@@ -90,11 +126,11 @@ func (n *node) Parts(context.Context) []dashboards.Part {
 		add("spool", state, detail, figure("waiting for the store", st.Unacked, "events"), figure("dropped", st.Dropped, "events"),
 			dashboards.Figure{Name: "on disk", Value: fmt.Sprintf("%.1f of %d MB", float64(st.Bytes)/1e6, st.MaxBytes/1e6)})
 	}
-	switch current, alarm := n.keeper.Current(); {
-	case !current && alarm == "":
+	switch at := n.keeper.Standing(); {
+	case at.Alarm != "":
+		add("policies", dashboards.PartDegraded, at.Alarm)
+	case !at.Current:
 		add("policies", dashboards.PartDegraded, "the policy topic has not been read to its end: the snapshot holds")
-	case alarm != "":
-		add("policies", dashboards.PartDegraded, alarm)
 	default:
 		add("policies", dashboards.PartOK, "equal the topic's end", figure("in force", len(n.keeper.Latest()), "workloads"))
 	}
@@ -102,12 +138,17 @@ func (n *node) Parts(context.Context) []dashboards.Part {
 	if len(n.c.Kafka.Brokers) > 0 {
 		where = fmt.Sprint("cluster at ", n.c.Kafka.Brokers)
 	}
-	if isClosed(n.brokerUp) {
+	if err := n.brokerIs.away(); err == nil {
 		add("broker", dashboards.PartOK, where)
 	} else {
-		add("broker", dashboards.PartDown, where+" does not answer: events wait in the spool")
+		add("broker", dashboards.PartDown, where+", "+err.Error()+"; events wait in the spool")
 	}
-	if n.engine != nil {
+	if err := n.storeIs.away(); err == nil {
+		add("store", dashboards.PartOK, "answers queries")
+	} else if n.roles.store() {
+		add("store", dashboards.PartDown, err.Error()+"; events wait in the broker")
+	}
+	if isClosed(n.storeUp) && n.engine != nil { // set before that
 		add("engine", dashboards.PartOK, "ClickHouse "+n.engine.Version()+" in a child process at "+n.engine.Addr(), figure("restarts", n.engine.Restarts(), ""))
 	}
 	return parts

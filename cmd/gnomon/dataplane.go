@@ -46,7 +46,7 @@ func (n *node) registerGauges() {
 	n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gnomon_events_dropped_total", Help: "Events dropped because the spool's bound or its disk was reached.",
 		ConstLabels: prometheus.Labels{"reason": "spool"}}, func() float64 { return float64(n.spool.Stats().Dropped) }))
 	gauge("gnomon_policy_alarm", "1 while the policy snapshot stands against the policy topic.", func() float64 {
-		if current, alarm := n.keeper.Current(); alarm != "" || (!current && time.Since(n.started) > snapshotPatience) {
+		if at := n.keeper.Standing(); at.Alarm != "" || (!at.Current && time.Since(n.started) > snapshotPatience) {
 			return 1
 		}
 		return 0

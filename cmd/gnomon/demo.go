@@ -199,7 +199,7 @@ func (d *demo) run(ctx context.Context) error {
 // show is the demo's story.
 func (d *demo) show(ctx context.Context) error {
 	d.say("gnomon demo: a SIMULATED company and SIMULATED providers, on loopback; nothing leaves this machine.\n")
-	if err := d.wait(ctx, "everything is up", func() (bool, error) { return d.n.Ready(ctx) == nil, nil }); err != nil {
+	if err := d.wait(ctx, "everything is up", func() (bool, error) { return d.n.Ready(ctx, "") == nil, nil }); err != nil {
 		return err
 	}
 	summary, err := d.history(ctx)

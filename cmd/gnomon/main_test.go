@@ -109,7 +109,7 @@ func TestEvidenceOutlivesTheProcessAndTheNewestHolds(t *testing.T) {
 	if s.get().Hash() != bare || !s.evidenceBehind() {
 		t.Error("evidence is acted on before what revokes it has been read")
 	}
-	s.evidenceCurrent(1)
+	s.evidenceCurrent()
 	ready := s.get().Hash()
 	tell(schemas.EvidenceWorse, 1, "acme") // older: re-read, out of order
 	tell(schemas.EvidenceWorse, 9, "other")

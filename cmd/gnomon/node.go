@@ -55,7 +55,7 @@ type node struct {
 	proxy            *proxy.Proxy
 	registry         *prometheus.Registry
 	payloads         *payloadQueue
-	admin            atomic.Pointer[http.Handler] // probes alone until the store answers
+	admin            http.Handler
 
 	broker *embedded.Broker
 	engine *embedded.Engine
@@ -65,6 +65,8 @@ type node struct {
 	started   time.Time
 	brokerUp  chan struct{} // closed when the broker's topics are there
 	storeUp   chan struct{} // closed when the store is migrated and answers
+	brokerIs  *backing      // whether they answer now
+	storeIs   *backing
 	onStoreUp func()
 }
 
@@ -72,7 +74,7 @@ type node struct {
 // can only be waited for (broker, store) is brought up by run.
 func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *node, err error) {
 	n := &node{c: c, roles: r, log: log, opts: opts, registry: prometheus.NewRegistry(), started: time.Now(),
-		brokerUp: make(chan struct{}), storeUp: make(chan struct{})}
+		brokerUp: make(chan struct{}), storeUp: make(chan struct{}), brokerIs: newBacking(), storeIs: newBacking()}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -104,8 +106,12 @@ func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *
 			return nil, err
 		}
 	}
-	probes := http.Handler(n.probes())
-	n.admin.Store(&probes)
+	n.registerUp()
+	if n.admin = n.probes(); r.console {
+		if n.admin, err = n.console(); err != nil {
+			return nil, err
+		}
+	}
 	return n, nil
 }
 
@@ -153,6 +159,7 @@ func (n *node) run(ctx context.Context) error {
 		return errPartEnded
 	})
 	deep.Go(func() error { return n.bringUpBroker(deepCtx) })
+	deep.Go(func() error { return n.watchBackings(deepCtx) })
 	if n.roles.store() {
 		deep.Go(func() error { return n.bringUpStore(deepCtx) })
 	}
@@ -259,11 +266,9 @@ func addrOf(ln net.Listener) string {
 	return ln.Addr().String()
 }
 
-// serveAdmin answers on the admin plane; what it answers grows when the store is up.
+// serveAdmin answers on the admin plane.
 func (n *node) serveAdmin(ctx context.Context) error {
-	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(*n.admin.Load()).ServeHTTP(w, r)
-	})}
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: n.admin}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(n.adminLn) }()
 	select {
@@ -278,13 +283,12 @@ func (n *node) serveAdmin(ctx context.Context) error {
 	return nil
 }
 
-// probes is the admin plane before the store answers, and all of it where this
-// process has no store.
-func (n *node) probes() *http.ServeMux {
+// probes is the admin plane of a process without the console role.
+func (n *node) probes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := n.Ready(r.Context()); err != nil {
+		if err := n.Ready(r.Context(), r.URL.Query().Get("role")); err != nil {
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
@@ -294,7 +298,7 @@ func (n *node) probes() *http.ServeMux {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, `{"error":{"code":"no_console","message":"This gnomon has no console now.","hint":"Its store is not up yet, or it runs without the console role: ask the one that has it."}}`)
+		fmt.Fprintln(w, `{"error":{"code":"no_console","message":"This gnomon runs without the console role.","hint":"Ask the one that has it."}}`)
 	})
 	return mux
 }

@@ -68,7 +68,7 @@ func testNode(t *testing.T) *node {
 			t.Errorf("the node ended with %v", err)
 		}
 	})
-	until(t, "the node is ready", func() bool { return n.Ready(ctx) == nil })
+	until(t, "the node is ready", func() bool { return n.Ready(ctx, "") == nil })
 	return n
 }
 

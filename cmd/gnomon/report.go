@@ -14,7 +14,10 @@ import (
 
 // report is the report of a project from the latest verdicts in the store.
 func (n *node) report(ctx context.Context, project string) (*report.Report, error) {
-	reader := n.reader.Load()
+	reader, err := n.storeNow()
+	if err != nil {
+		return nil, err
+	}
 	verdicts, err := reader.Verdicts(ctx, project)
 	if err != nil {
 		return nil, err

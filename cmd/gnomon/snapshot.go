@@ -90,7 +90,7 @@ func (s *snapshots) addEvidence(value []byte) {
 }
 
 // evidenceCurrent is called when the evidence topic has been read to its end.
-func (s *snapshots) evidenceCurrent(int64) {
+func (s *snapshots) evidenceCurrent() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behind = false

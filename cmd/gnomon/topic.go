@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -11,8 +12,13 @@ import (
 type policyTopic struct{ cfg pipeline.Config }
 
 // Follow implements activation.Topic.
-func (t policyTopic) Follow(ctx context.Context, fn func(offset int64, value []byte), caughtUp func(end int64), reset func()) error {
-	return pipeline.FollowLog(ctx, t.cfg, schemas.TopicPolicies, func(m pipeline.Message) { fn(m.Offset, m.Value) }, caughtUp, reset)
+func (t policyTopic) Follow(ctx context.Context, to activation.Follower) error {
+	return pipeline.FollowLog(ctx, t.cfg, schemas.TopicPolicies, pipeline.Follow{
+		Record:   func(m pipeline.Message) { to.Record(m.Offset, m.Value) },
+		CaughtUp: func(int64) { to.CaughtUp() },
+		Reset:    to.Reset,
+		Lost:     to.Lost,
+	})
 }
 
 // Append implements activation.Topic.

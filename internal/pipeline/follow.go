@@ -13,27 +13,33 @@ import (
 // followBytes is how much of a log is fetched at a time.
 const followBytes = 1 << 20
 
+// Follow is what is told to who follows a log; Reset and Lost may be nil.
+type Follow struct {
+	// Record gets every record in order.
+	Record func(Message)
+	// CaughtUp is called when everything that was there at the time of connecting
+	// has been read, with the offset after the last of it: after the start and
+	// after every reconnection.
+	CaughtUp func(end int64)
+	// Reset is called where the log is shorter than what was read, or holds
+	// something else at the last place read: the broker has lost it or it was made
+	// anew, and reading starts again from the first record.
+	Reset func()
+	// Lost is called when the log can no longer be read, with why. CaughtUp says
+	// when it can again.
+	Lost func(error)
+}
+
 // FollowLog reads a one-partition topic whole, from its first record on, and
-// goes on following it; it returns, with nil, only when ctx ends. fn gets every
-// record in order. caughtUp is called when everything that was there at the time
-// of connecting has been read, with the offset after the last of it: after the
-// start and after every reconnection. A broker that is away, and a topic that is
-// not made yet, are waited for.
-//
-// Where the log is shorter than what was read, or holds something else at the
-// last place read, the broker has lost it or it was made anew: reset (optional)
-// is called, and reading starts again from the first record.
-func FollowLog(ctx context.Context, cfg Config, topic string, fn func(Message), caughtUp func(end int64), reset ...func()) error {
+// goes on following it; it returns, with nil, only when ctx ends. A broker that
+// is away, and a topic that is not made yet, are waited for.
+func FollowLog(ctx context.Context, cfg Config, topic string, to Follow) error {
 	k, err := connect(cfg)
 	if err != nil {
 		return err
 	}
 	defer k.close()
-	f := follower{k: k, topic: topic, fn: fn, caughtUp: caughtUp, reset: func() {
-		for _, r := range reset {
-			r()
-		}
-	}}
+	f := follower{k: k, topic: topic, Follow: to}
 	f.run(ctx)
 	return nil
 }
@@ -78,12 +84,10 @@ func neverSent(err error) bool {
 
 // follower reads partition 0 of a topic for good.
 type follower struct {
-	k        *cluster
-	topic    string
-	fn       func(Message)
-	caughtUp func(end int64)
-	reset    func()
-	fromEnd  bool // start after what is there
+	Follow
+	k       *cluster
+	topic   string
+	fromEnd bool // start after what is there
 
 	started bool
 	next    int64  // to read
@@ -99,6 +103,9 @@ func (f *follower) run(ctx context.Context) {
 			return
 		}
 		t.note(err)
+		if f.Lost != nil {
+			f.Lost(err)
+		}
 		f.k.forget()
 		wait.wait(ctx)
 	}
@@ -118,7 +125,7 @@ func (f *follower) session(ctx context.Context, working func()) error {
 		if !told && f.next >= end {
 			told = true
 			working()
-			f.caughtUp(end)
+			f.CaughtUp(end)
 		}
 		got, err := f.k.fetch(ctx, f.topic, 0, f.next, followBytes, fetchWait)
 		if err != nil {
@@ -132,7 +139,7 @@ func (f *follower) session(ctx context.Context, working func()) error {
 				f.k.log.Error("records of a log are missing", "topic", f.topic, "from", f.next, "to", m.Offset-1)
 			}
 			f.next, f.mark = m.Offset+1, digest(&m)
-			f.fn(m)
+			f.Record(m)
 		}
 	}
 }
@@ -159,7 +166,9 @@ func (f *follower) position(ctx context.Context, first, end int64) error {
 	}
 	f.k.log.Error("a log is not what was read of it: the broker lost it, or it was made anew", "topic", f.topic, "read_up_to", f.next, "first", first, "end", end)
 	f.next, f.mark = first, 0
-	f.reset()
+	if f.Reset != nil {
+		f.Reset()
+	}
 	return nil
 }
 

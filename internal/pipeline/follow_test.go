@@ -18,21 +18,24 @@ type following struct {
 	got    []string
 	caught []int64
 	resets int
+	lost   int
 	at     map[string]time.Time
 }
 
 func follow(t testing.TB, cfg Config) *following {
 	f := &following{at: map[string]time.Time{}}
 	during(t, func(ctx context.Context) error {
-		return FollowLog(ctx, cfg, schemas.TopicPolicies,
-			func(m Message) {
+		return FollowLog(ctx, cfg, schemas.TopicPolicies, Follow{
+			Record: func(m Message) {
 				f.mu.Lock()
 				defer f.mu.Unlock()
 				f.got = append(f.got, string(m.Value))
 				f.at[string(m.Value)] = time.Now()
 			},
-			func(end int64) { f.mu.Lock(); defer f.mu.Unlock(); f.caught = append(f.caught, end) },
-			func() { f.mu.Lock(); defer f.mu.Unlock(); f.resets++; f.got = nil })
+			CaughtUp: func(end int64) { f.mu.Lock(); defer f.mu.Unlock(); f.caught = append(f.caught, end) },
+			Reset:    func() { f.mu.Lock(); defer f.mu.Unlock(); f.resets++; f.got = nil },
+			Lost:     func(error) { f.mu.Lock(); defer f.mu.Unlock(); f.lost++ },
+		})
 	})
 	return f
 }

@@ -59,6 +59,13 @@ func (p *Publisher) Close() error {
 	return nil
 }
 
+// Ping asks the broker something that it cannot answer without being there: what
+// is known of a cluster is kept, and tells nothing.
+func (p *Publisher) Ping(ctx context.Context) error {
+	_, _, err := p.k.ends(ctx, schemas.TopicPolicies, 0)
+	return err
+}
+
 // Publish returns once the broker has all messages (acks=all), in order of a
 // key; what the broker does not answer is sent again until ctx ends, so a
 // message may be there twice. A message that is larger than the topic takes goes

@@ -212,14 +212,13 @@ func (s *shipper) resend() {
 // acks frees what the store has.
 func (s *shipper) acks(ctx context.Context) {
 	var once sync.Once
-	f := follower{
-		k: s.k, topic: schemas.TopicAcks, fromEnd: true,
-		caughtUp: func(int64) { once.Do(func() { close(s.placed) }) },
-		reset: func() {
+	f := follower{k: s.k, topic: schemas.TopicAcks, fromEnd: true, Follow: Follow{
+		CaughtUp: func(int64) { once.Do(func() { close(s.placed) }) },
+		Reset: func() {
 			n := s.sp.Resend(0)
 			s.k.log.Error("the broker lost its log: what the store has not confirmed is sent again", "segments", n)
 		},
-		fn: func(m Message) {
+		Record: func(m Message) {
 			var a schemas.Ack
 			if err := json.Unmarshal(m.Value, &a); err != nil {
 				s.k.log.Warn("an acknowledgement cannot be read", "offset", m.Offset, "err", err)
@@ -230,7 +229,7 @@ func (s *shipper) acks(ctx context.Context) {
 			s.heard = time.Now()
 			s.mu.Unlock()
 		},
-	}
+	}}
 	f.run(ctx)
 }
 

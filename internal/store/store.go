@@ -82,6 +82,12 @@ func defaults(o *clickhouse.Options) {
 	}
 }
 
+// Ping asks whether the store answers a query.
+func (s *Store) Ping(ctx context.Context) error {
+	var one uint8
+	return s.conn.QueryRow(ctx, "SELECT 1").Scan(&one)
+}
+
 // Close ends idle connections.
 func (s *Store) Close() error { return s.conn.Close() }
 
