@@ -8,10 +8,10 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench bench-stats lint engine e2e browser clean
+.PHONY: help demo run build test bench bench-stats bench-routing lint engine e2e browser clean
 
 help: ## list the verbs
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 build: ## compile bin/gnomon
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/gnomon
@@ -34,6 +34,9 @@ bench: engine ## benchmarks and the figures of the README
 
 bench-stats: ## the full checks of the statistics, each beside the naive method that fails it
 	GNOMON_BENCH_STATS=1 $(GO) test -timeout 60m -count=1 -v -run 'BenchStats|VerdictsHold' ./analyzer/... ./internal/simulator/...
+
+bench-routing: ## how well the classifier ranks prompts, cross-validated, beside what it has to beat
+	GNOMON_BENCH_ROUTING=1 $(GO) test -timeout 60m -count=1 -v -run BenchRouting ./classifier/training
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)

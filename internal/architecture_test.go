@@ -30,21 +30,22 @@ var homes = map[string][]string{
 // mayImport is the stated direction: what each room may import of ours. Pure
 // rooms know records and each other; adapters know the domain; cmd knows all.
 var mayImport = map[string][]string{
-	"schemas":            {},
-	"proxy/dialect":      {"schemas"},
-	"savings":            {"schemas"},
-	"classifier":         {"schemas", "proxy/dialect"},
-	"analyzer":           {"schemas", "analyzer"},
-	"activation":         {"schemas"},
-	"rehearsal":          {"schemas", "savings", "classifier", "proxy/dialect"},
-	"proxy":              {"schemas", "proxy", "classifier", "savings"},
-	"dashboards":         {"schemas", "analyzer", "activation", "classifier", "savings", "dashboards"},
-	"internal/config":    {},
-	"internal/spool":     {"schemas"},
-	"internal/pipeline":  {"schemas", "internal/spool"},
-	"internal/store":     {"schemas", "analyzer", "savings", "dashboards"},
-	"internal/embedded":  {"internal/embedded"},
-	"internal/simulator": {"schemas", "classifier", "savings", "analyzer", "rehearsal", "proxy"},
+	"schemas":             {},
+	"proxy/dialect":       {"schemas"},
+	"savings":             {"schemas"},
+	"classifier":          {"schemas", "proxy/dialect"},
+	"classifier/training": {"schemas", "classifier", "analyzer"},
+	"analyzer":            {"schemas", "analyzer"},
+	"activation":          {"schemas"},
+	"rehearsal":           {"schemas", "savings", "classifier", "proxy/dialect"},
+	"proxy":               {"schemas", "proxy", "classifier", "savings"},
+	"dashboards":          {"schemas", "analyzer", "activation", "classifier", "savings", "dashboards"},
+	"internal/config":     {},
+	"internal/spool":      {"schemas"},
+	"internal/pipeline":   {"schemas", "internal/spool"},
+	"internal/store":      {"schemas", "analyzer", "savings", "dashboards"},
+	"internal/embedded":   {"internal/embedded"},
+	"internal/simulator":  {"schemas", "classifier", "savings", "analyzer", "rehearsal", "proxy"},
 }
 
 type pkg struct {
