@@ -32,6 +32,7 @@ var homes = map[string][]string{
 var mayImport = map[string][]string{
 	"schemas":             {},
 	"proxy/dialect":       {"schemas"},
+	"proxy/translate":     {"schemas", "proxy/dialect"},
 	"savings":             {"schemas"},
 	"classifier":          {"schemas", "proxy/dialect"},
 	"classifier/training": {"schemas", "classifier", "analyzer"},
