@@ -1,12 +1,9 @@
 package classifier
 
 import (
-	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -19,6 +16,7 @@ const maxCandidates = 64
 // changes; a new policy, price or piece of evidence makes a new one.
 type Snapshot struct {
 	parts     Parts
+	origin    Origin
 	hash      uint64
 	draft     uint32
 	policies  map[string]*policyPlan
@@ -59,10 +57,13 @@ type policyPlan struct {
 // NewSnapshot freezes parts. Order does not matter, but for the candidates of a
 // ladder; where two parts speak of the same thing the first one holds. Policies
 // of other projects are left out.
-func NewSnapshot(p Parts) *Snapshot {
+func NewSnapshot(p Parts) *Snapshot { return newSnapshot(p, thisBuild()) }
+
+// newSnapshot is NewSnapshot for parts that a build of that origin was given.
+func newSnapshot(p Parts, o Origin) *Snapshot {
 	p = canonical(p)
 	s := &Snapshot{
-		parts: p, draft: admits(p.DraftThreshold),
+		parts: p, origin: o, draft: admits(p.DraftThreshold),
 		policies: make(map[string]*policyPlan, len(p.Policies)), ladders: make(map[modelKey]*plan, len(p.Ladders)),
 		caps: make(map[string]*Capability, len(p.Capabilities)), providers: make(map[string]*Provider, len(p.Providers)),
 		evidence: make(map[evidenceKey]evidenceFact, len(p.Evidence)),
@@ -87,7 +88,7 @@ func NewSnapshot(p Parts) *Snapshot {
 	for _, e := range p.Evidence {
 		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio)}
 	}
-	s.hash = s.sum()
+	s.hash = sumSnapshot(&s.parts, o)
 	return s
 }
 
@@ -184,7 +185,7 @@ func undated(model string) string {
 
 // Hash identifies everything that can change a decision: prices, ladders,
 // capabilities, providers, policies with their salts, evidence, thresholds, and
-// the version of features and weights.
+// the origin: features and weights, and the rules.
 func (s *Snapshot) Hash() uint64 { return s.hash }
 
 // Parts returns what the snapshot was made of, in canonical order. The caller
@@ -260,82 +261,4 @@ func applies(p *schemas.Policy, provider, model string) bool {
 	}
 	rest, ok := strings.CutSuffix(p.RequestModel, model)
 	return ok && len(rest) == len(provider)+1 && rest[:len(provider)] == provider && rest[len(provider)] == '/'
-}
-
-// sum hashes the canonical parts. Of a policy only what a decision reads.
-func (s *Snapshot) sum() uint64 {
-	h := hasher{}
-	h.number(uint64(Version))
-	h.number(modelHash)
-	h.text(s.parts.Project)
-	h.number(math.Float64bits(s.parts.DraftThreshold))
-	if s.parts.Prices != nil {
-		h.number(s.parts.Prices.Hash())
-	}
-	h.number(uint64(len(s.parts.Ladders)))
-	for _, l := range s.parts.Ladders {
-		h.text(l.Baseline)
-		h.texts(l.Candidates)
-	}
-	h.number(uint64(len(s.parts.Capabilities)))
-	for _, c := range s.parts.Capabilities {
-		h.text(c.Model)
-		h.number(uint64(c.Supports))
-		h.number(uint64(c.ContextWindow))
-		h.number(uint64(c.MaxOutput))
-		h.number(uint64(c.MinCached))
-	}
-	h.number(uint64(len(s.parts.Providers)))
-	for _, p := range s.parts.Providers {
-		h.text(p.Name)
-		h.texts(p.Dialects)
-		h.flag(p.Credential)
-	}
-	h.number(uint64(len(s.parts.Policies)))
-	for i := range s.parts.Policies {
-		p := &s.parts.Policies[i]
-		h.text(p.Workload)
-		h.number(uint64(p.Version))
-		h.text(string(p.Mode))
-		h.text(p.Candidate)
-		h.text(p.RequestModel)
-		h.number(uint64(p.Share))
-		h.number(uint64(p.Control))
-		h.number(math.Float64bits(p.Threshold))
-		h.text(string(p.Salt))
-		h.flag(p.Override)
-	}
-	for _, e := range s.parts.Evidence {
-		h.text(e.Workload)
-		h.text(e.RequestModel)
-		h.text(e.Candidate)
-		h.text(string(e.State))
-		h.number(math.Float64bits(e.OutputRatio))
-	}
-	return xxhash.Sum64(h)
-}
-
-// hasher collects fields so that no two lists of fields give the same bytes.
-type hasher []byte
-
-func (h *hasher) number(n uint64) { *h = binary.LittleEndian.AppendUint64(*h, n) }
-
-func (h *hasher) flag(b bool) {
-	n := byte(0)
-	if b {
-		n = 1
-	}
-	*h = append(*h, n)
-}
-
-func (h *hasher) text(s string) {
-	h.number(uint64(len(s)))
-	*h = append(*h, s...)
-}
-
-func (h *hasher) texts(ss []string) {
-	h.number(uint64(len(ss)))
-	for _, s := range ss {
-		h.text(s)
-	}
 }

@@ -131,6 +131,7 @@ type Parts struct {
 	Providers      []Provider
 	Policies       []schemas.Policy // the accepted version of each workload
 	Evidence       []Evidence
-	Prices         Pricer
+	Prices         Pricer  `json:"-"` // kept apart: a book is large, and the same for months
 	DraftThreshold float64 // of workloads without a policy
+	Sealed         bool    `json:",omitempty"` // each policy's salt is only its digest: such a snapshot decides, and assigns nobody
 }

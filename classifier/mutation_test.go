@@ -1,0 +1,247 @@
+package classifier
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// goldenDecisions is the hash of what was decided about the inputs below. Where
+// it changes, recorded decisions are not taken again as they were: Rules has to
+// change with it.
+const goldenDecisions = 0xfbd5f46930b18051
+
+// goldenParts are testParts with a candidate that can do nothing of what a
+// request may need.
+func goldenParts() Parts {
+	p := testParts()
+	p.Ladders = append(p.Ladders, Ladder{Baseline: "openai/dear", Candidates: []string{"openai/bare"}})
+	p.Capabilities = append(p.Capabilities, Capability{Model: "openai/bare"})
+	p.Prices.(fixedPrices)["bare"] = [2]int64{1, 1}
+	return p
+}
+
+// someInputs are thousands of inputs, made by arithmetic, that reach every rule.
+func someInputs(tell func(*Inputs)) {
+	state := uint64(7)
+	next := func(n uint64) uint64 { // SplitMix64
+		state += 0x9e3779b97f4a7c15
+		z := (state ^ state>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		return (z ^ z>>31) % n
+	}
+	pick := func(of ...string) string { return of[next(uint64(len(of)))] }
+	for range 6000 {
+		in := testInputs()
+		in.Workload = pick("faq", "proven", "unproven", "forced", "watched", "rolled-back", "one-model")
+		in.RequestModel = pick("big", "big", "other", "odd", "big-2026-01-31", "unpriced", "dear", "nobody")
+		in.Operation = pick("chat", "chat", "chat", "chat", "chat", "chat", "chat", "embeddings")
+		in.Dialect = pick("openai.chat", "openai.chat", "openai.chat", "anthropic.messages", "openai.responses")
+		in.Arm = schemas.Arm(pick("none", "control", "treated", "treated"))
+		in.Bypassed, in.BaselineWarm = next(40) == 0, next(3) == 0
+		in.Unhealthy, in.CacheWarm = next(4)*next(4)/2, next(4)
+		in.Assessment.Score, in.Assessment.Task = uint16(next(65536)), TaskClass(next(13))
+		f := &in.Features
+		f.PromptTokens, f.LastUserBytes = uint32(next(200)*next(200)), uint32(next(4000))
+		if next(3) == 0 {
+			f.MaxOutput = uint32(next(12_000))
+		}
+		if next(2) == 0 {
+			f.Gates = schemas.Gate(1) << next(19)
+		}
+		if next(8) == 0 {
+			f.Gates |= schemas.Gate(1) << next(19)
+		}
+		tell(&in)
+	}
+}
+
+// decideAll hashes the decisions about someInputs, but for the snapshot's hash.
+func decideAll(s *Snapshot) uint64 {
+	all := xxhash.New()
+	someInputs(func(in *Inputs) {
+		d := Decide(in, s)
+		d.SnapshotHash = 0
+		all.Write(decisionBytes(&d))
+	})
+	return all.Sum64()
+}
+
+func TestDecisionsAreTheSame(t *testing.T) {
+	s := NewSnapshot(goldenParts())
+	if got := decideAll(s); got != goldenDecisions {
+		t.Errorf("got %#x, want %#x: something is decided otherwise than before; raise Rules and set the hash", got, uint64(goldenDecisions))
+	}
+	seen := map[schemas.Reject]int{}
+	acted := 0
+	someInputs(func(in *Inputs) {
+		d := Decide(in, s)
+		for _, r := range d.Rejects {
+			seen[r]++
+		}
+		if d.Act {
+			acted++
+		}
+	})
+	// These are given by others than Decide, or not at all yet.
+	for _, elsewhere := range []schemas.Reject{schemas.RejectNovel, schemas.RejectResidency, schemas.RejectClassifier} {
+		seen[elsewhere]++
+	}
+	for r := range schemas.RejectCodes() {
+		if seen[r] == 0 {
+			t.Errorf("no input is rejected for %q", r.Code())
+		}
+	}
+	if acted < 50 {
+		t.Errorf("only %d decisions act", acted)
+	}
+}
+
+// TestEveryRuleIsInTheHash changes every entry of every table that Decide reads,
+// and looks whether the hash of the rules, and with it every snapshot's, is
+// another one.
+func TestEveryRuleIsInTheHash(t *testing.T) {
+	before := rulesHash()
+	snapshot := NewSnapshot(testParts()).Hash()
+	mutations := 0
+	look := func(what string) {
+		t.Helper()
+		mutations++
+		if rulesHash() == before || NewSnapshot(testParts()).Hash() == snapshot {
+			t.Errorf("%s: the hash is the same", what)
+		}
+	}
+	for i := range expectedOutput {
+		expectedOutput[i]++
+		look(fmt.Sprintf("expected output of task %d", i))
+		expectedOutput[i]--
+	}
+	for i := range needs {
+		old := needs[i]
+		needs[i].gate <<= 1
+		look(fmt.Sprintf("gate of need %d", i))
+		needs[i] = old
+		needs[i].reject++
+		look(fmt.Sprintf("reason of need %d", i))
+		needs[i] = old
+	}
+	for dialect, gate := range translated {
+		translated[dialect] = gate << 8
+		look("translation into " + dialect)
+		delete(translated, dialect)
+		look("no translation into " + dialect)
+		translated[dialect] = gate
+	}
+	if rulesHash() != before || mutations < 35 {
+		t.Errorf("%d mutations, and something was left behind: %v", mutations, rulesHash() != before)
+	}
+}
+
+// TestASnapshotOfOtherWeightsHasAnotherHash stands for every weight: a test of
+// the weights shows that each is in modelHash.
+func TestASnapshotOfOtherWeightsHasAnotherHash(t *testing.T) {
+	before := NewSnapshot(testParts()).Hash()
+	origin := thisBuild()
+	v := reflect.ValueOf(&origin).Elem()
+	for i := range v.NumField() {
+		old := v.Field(i).Uint()
+		v.Field(i).SetUint(old + 1)
+		if newSnapshot(testParts(), origin).Hash() == before {
+			t.Errorf("another %s, the same hash", v.Type().Field(i).Name)
+		}
+		v.Field(i).SetUint(old)
+	}
+}
+
+func TestWhatWasKeptOfASnapshotDecidesTheSame(t *testing.T) {
+	s := NewSnapshot(testParts())
+	kept := s.Sealed()
+	raw, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read Sealed
+	if err := json.Unmarshal(raw, &read); err != nil {
+		t.Fatal(err)
+	}
+	again, err := read.Open(testParts().Prices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Hash() != s.Hash() || decideAll(again) != decideAll(s) || !read.Assesses() || read.PoliciesHash() != kept.PoliciesHash() {
+		t.Errorf("%x decides as %x, kept %x as %x", s.Hash(), decideAll(s), again.Hash(), decideAll(again))
+	}
+	for _, p := range read.Parts.Policies {
+		if len(p.Salt) != 0 && len(p.Salt) != 32 {
+			t.Errorf("%s: the salt itself was kept: %q", p.Workload, p.Salt)
+		}
+	}
+	if twice := again.Sealed(); twice.Hash != kept.Hash || !reflect.DeepEqual(twice.Parts.Policies, kept.Parts.Policies) {
+		t.Error("sealed twice is not sealed once")
+	}
+}
+
+// TestATamperedSnapshotIsRefused mutates what was kept: whatever the change, the
+// snapshot is refused, or is the same snapshot.
+func TestATamperedSnapshotIsRefused(t *testing.T) {
+	kept := NewSnapshot(testParts()).Sealed()
+	raw, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &kept); err != nil {
+		t.Fatal(err)
+	}
+	mutations := 0
+	mutate(reflect.ValueOf(&kept).Elem(), "", func(what string) {
+		mutations++
+		if _, err := kept.Open(testParts().Prices); err == nil {
+			t.Errorf("%s: opened all the same", what)
+		}
+	})
+	if mutations < 140 {
+		t.Errorf("only %d mutations were tried", mutations)
+	}
+}
+
+func TestWhatThisBuildCannotDecideIsRefused(t *testing.T) {
+	prices := testParts().Prices
+	for name, row := range map[string]struct {
+		change func(*Sealed)
+		prices Pricer
+		opens  bool
+		origin bool
+	}{
+		"as it was":         {func(*Sealed) {}, prices, true, false},
+		"other rules":       {func(s *Sealed) { s.Origin.Rules++ }, prices, false, true},
+		"no prices at hand": {func(*Sealed) {}, nil, false, false},
+		"other prices":      {func(*Sealed) {}, fixedPrices{"big": {1, 1}}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept := NewSnapshot(testParts()).Sealed()
+			row.change(&kept)
+			_, err := kept.Open(row.prices)
+			if (err == nil) != row.opens || errors.Is(err, ErrOrigin) != row.origin {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("other weights decide the same from the recorded assessment", func(t *testing.T) {
+		old := thisBuild()
+		old.Model++
+		kept := newSnapshot(testParts(), old).Sealed()
+		again, err := kept.Open(prices)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept.Assesses() || decideAll(again) != decideAll(NewSnapshot(testParts())) {
+			t.Error("it says that it assesses alike, or decides otherwise")
+		}
+	})
+}
