@@ -96,7 +96,7 @@ func TestEvidenceOutlivesTheProcessAndTheNewestHolds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "evidence.json")
 	parts := classifier.Parts{Project: "acme"}
 	log := slog.New(slog.DiscardHandler)
-	s := newSnapshots(parts, path, log)
+	s := newSnapshots(parts, path, nil, log)
 	bare := s.get().Hash()
 	tell := func(state schemas.EvidenceState, at int64, project string) {
 		raw, err := json.Marshal(schemas.EvidenceRecord{Project: project, Workload: "w", RequestModel: "big", Candidate: "openai/small", State: state, At: time.UnixMilli(at)})
@@ -122,7 +122,8 @@ func TestEvidenceOutlivesTheProcessAndTheNewestHolds(t *testing.T) {
 		t.Error("a revocation is not obeyed at once")
 	}
 	tell(schemas.EvidenceReady, 4, "acme")
-	if again := newSnapshots(parts, path, log); again.get().Hash() != ready {
+	s.settle() // its timer would
+	if again := newSnapshots(parts, path, nil, log); again.get().Hash() != ready {
 		t.Error("a restart forgets the evidence")
 	}
 }

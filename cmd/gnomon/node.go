@@ -50,6 +50,7 @@ type node struct {
 	book             *savings.Book
 	ladders          []classifier.Ladder
 	snapshots        *snapshots
+	decidedBy        *decidedBy // nil where nothing is decided
 	keeper           *activation.Keeper
 	pub              *pipeline.Publisher
 	proxy            *proxy.Proxy
@@ -125,10 +126,17 @@ func (n *node) openKnowledge() (err error) {
 	}
 	n.ladders = ladders(n.c)
 	dir := filepath.Join(n.c.DataDir, "proxy")
+	var keep func(*classifier.Snapshot)
+	if n.roles.proxy {
+		n.decidedBy = newDecidedBy(filepath.Join(dir, "decided-by"), func(ctx context.Context, topic string, msgs ...pipeline.Message) error {
+			return n.pub.Publish(ctx, topic, msgs...)
+		}, n.log)
+		keep = n.decidedBy.keep
+	}
 	n.snapshots = newSnapshots(classifier.Parts{
 		Project: n.c.Project, Ladders: n.ladders, Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
 		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold,
-	}, filepath.Join(dir, "evidence.json"), n.log)
+	}, filepath.Join(dir, "evidence.json"), keep, n.log)
 	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), policyTopic{n.pipelineConfig()}, n.snapshots.setPolicies, n.log)
 	return err
 }
@@ -202,6 +210,7 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 	if n.roles.proxy {
 		whenBroker("ship", func(ctx context.Context) error { return pipeline.Ship(ctx, n.pipelineConfig(), n.spool) })
 		whenBroker("payloads", n.payloads.run)
+		whenBroker("snapshots", n.decidedBy.run)
 	}
 	if n.roles.rehearse {
 		whenBroker("rehearse", n.rehearse)

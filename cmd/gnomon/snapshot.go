@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -24,15 +25,17 @@ type snapshots struct {
 	mu       sync.Mutex
 	parts    classifier.Parts
 	evidence map[string]schemas.EvidenceRecord
-	behind   bool   // the evidence topic is being read again: what is revoked further on must not be acted on
-	path     string // where evidence outlives the process; empty: nowhere
+	behind   bool                       // the evidence topic is being read again: what is revoked further on must not be acted on
+	path     string                     // where evidence outlives the process; empty: nowhere
+	keep     func(*classifier.Snapshot) // what is decided by is kept; nil: nothing is decided here
+	pending  *time.Timer                // evidence has come: a new Snapshot is due; nil: none is
 	log      *slog.Logger
 }
 
 // newSnapshots starts from what is known without a broker: the fixed parts and
 // the evidence on disk.
-func newSnapshots(parts classifier.Parts, path string, log *slog.Logger) *snapshots {
-	s := &snapshots{parts: parts, evidence: map[string]schemas.EvidenceRecord{}, behind: true, path: path, log: log}
+func newSnapshots(parts classifier.Parts, path string, keep func(*classifier.Snapshot), log *slog.Logger) *snapshots {
+	s := &snapshots{keep: keep, parts: parts, evidence: map[string]schemas.EvidenceRecord{}, behind: true, path: path, log: log}
 	raw, err := os.ReadFile(path)
 	var records []schemas.EvidenceRecord
 	switch {
@@ -79,14 +82,32 @@ func (s *snapshots) addEvidence(value []byte) {
 		return
 	}
 	key := evidenceKey(&r)
-	if have, ok := s.evidence[key]; ok && have.At.After(r.At) {
+	before, known := s.evidence[key]
+	if known && before.At.After(r.At) {
 		return
 	}
 	s.evidence[key] = r
-	if !s.behind {
+	switch {
+	case s.behind:
+	case before.State == schemas.EvidenceReady && r.State != schemas.EvidenceReady: // what is revoked is obeyed at once
 		s.rebuild()
 		s.save()
+	case s.pending == nil:
+		s.pending = time.AfterFunc(evidenceLinger, s.settle)
 	}
+}
+
+// evidenceLinger is how long evidence waits for more: a look of the analyzer
+// tells of every candidate one by one, and is one new Snapshot.
+const evidenceLinger = 100 * time.Millisecond
+
+// settle makes the Snapshot that evidence has made due.
+func (s *snapshots) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = nil
+	s.rebuild()
+	s.save()
 }
 
 // evidenceCurrent is called when the evidence topic has been read to its end.
@@ -117,7 +138,11 @@ func (s *snapshots) rebuild() {
 		r := s.evidence[key]
 		parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: r.Workload, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio})
 	}
-	s.current.Store(classifier.NewSnapshot(parts))
+	next := classifier.NewSnapshot(parts)
+	if s.keep != nil {
+		s.keep(next)
+	}
+	s.current.Store(next)
 }
 
 // save keeps the evidence for a start without a broker; mu is held. Where the

@@ -85,6 +85,7 @@ type memory struct {
 	verdicts []schemas.Verdict
 	evidence []schemas.EvidenceRecord
 	policies []schemas.Policy
+	kept     []schemas.SnapshotRecord
 	calls    []call
 	fail     func(token string, rows int) error
 	before   func(ctx context.Context, token string) error
@@ -153,6 +154,9 @@ func (m *memory) InsertEvidence(ctx context.Context, token string, in []schemas.
 }
 func (m *memory) InsertPolicies(ctx context.Context, token string, in []schemas.Policy) error {
 	return take(m, ctx, token, in, &m.policies)
+}
+func (m *memory) InsertSnapshots(ctx context.Context, token string, in []schemas.SnapshotRecord) error {
+	return take(m, ctx, token, in, &m.kept)
 }
 
 func (m *memory) count() int {

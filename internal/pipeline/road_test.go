@@ -348,12 +348,13 @@ func TestAllRoadsLeadToTheStore(t *testing.T) {
 	send(schemas.TopicVerdicts, schemas.Verdict{Version: "1.0", Project: "p", Workload: "w", ComputedAt: now})
 	send(schemas.TopicEvidence, schemas.EvidenceRecord{Version: "1.0", Project: "p", Workload: "w", At: now})
 	send(schemas.TopicPolicies, schemas.Policy{SchemaVersion: "1.0", Project: "p", Workload: "w", Version: 1, At: now})
+	send(schemas.TopicSnapshots, schemas.SnapshotRecord{Version: "1.0", Kind: schemas.KindSnapshot, Hash: 5, At: now, Record: []byte("{}")})
 	store := newMemory()
 	ingesting(t, cfg, store)
 	within(t, 15*time.Second, "one of each", func() bool {
 		store.mu.Lock()
 		defer store.mu.Unlock()
-		return len(store.beats) == 1 && len(store.evals) == 1 && len(store.verdicts) == 1 && len(store.evidence) == 1 && len(store.policies) == 1
+		return len(store.beats) == 1 && len(store.evals) == 1 && len(store.verdicts) == 1 && len(store.evidence) == 1 && len(store.policies) == 1 && len(store.kept) == 1
 	})
 }
 

@@ -22,6 +22,7 @@ type Inserter interface {
 	InsertVerdicts(ctx context.Context, token string, vs []schemas.Verdict) error
 	InsertEvidence(ctx context.Context, token string, es []schemas.EvidenceRecord) error
 	InsertPolicies(ctx context.Context, token string, ps []schemas.Policy) error
+	InsertSnapshots(ctx context.Context, token string, ss []schemas.SnapshotRecord) error
 }
 
 // RowError is an error about one row that no repetition can mend.
@@ -86,6 +87,12 @@ func roads() []starter {
 			topic: schemas.TopicPolicies, insert: Inserter.InsertPolicies, place: func(p *schemas.Policy, offset int64) { p.Offset = offset },
 			check: func(p *schemas.Policy) string {
 				return first(missing("project", p.Project != ""), missing("workload", p.Workload != ""), missing("version", p.Version > 0), when("at", p.At))
+			},
+		},
+		&road[schemas.SnapshotRecord]{
+			topic: schemas.TopicSnapshots, insert: Inserter.InsertSnapshots,
+			check: func(s *schemas.SnapshotRecord) string {
+				return first(missing("kind", s.Kind != ""), missing("hash", s.Hash != 0), missing("record", len(s.Record) > 0), when("at", s.At))
 			},
 		},
 	}

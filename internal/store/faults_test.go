@@ -188,6 +188,7 @@ func TestEveryTimeAndIDThatCannotBeStoredIsNamed(t *testing.T) {
 		"a verdict without one":       func() error { return s.InsertVerdicts(t.Context(), "", []schemas.Verdict{{}}) },
 		"evidence without one":        func() error { return s.InsertEvidence(t.Context(), "", []schemas.EvidenceRecord{{}}) },
 		"a policy record without one": func() error { return s.InsertPolicies(t.Context(), "", []schemas.Policy{{}}) },
+		"a snapshot without one":      func() error { return s.InsertSnapshots(t.Context(), "", []schemas.SnapshotRecord{{}}) },
 	} {
 		var row *ErrRow
 		if err := insert(); !errors.As(err, &row) || row.RowIndex() != 0 {
