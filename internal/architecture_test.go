@@ -44,7 +44,8 @@ var mayImport = map[string][]string{
 	"internal/config":     {},
 	"internal/spool":      {"schemas"},
 	"internal/pipeline":   {"schemas", "internal/spool"},
-	"internal/store":      {"schemas", "analyzer", "savings", "dashboards"},
+	"internal/replay":     {"schemas", "classifier", "savings"},
+	"internal/store":      {"internal/replay", "schemas", "analyzer", "savings", "dashboards"},
 	"internal/embedded":   {"internal/embedded"},
 	"internal/simulator":  {"schemas", "classifier", "savings", "analyzer", "rehearsal", "proxy"},
 }

@@ -114,16 +114,8 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 			d = o.refuse(r, s, schemas.RejectClassifier)
 		}
 	}()
-	o.look(r, &d)
+	o.assess(r, &d)
 	in := &d.Inputs
-	if r.Body != nil && in.Features.Gates&schemas.GateUnreadable == 0 && dialect.Named(r.Dialect).Readable {
-		gates := in.Features.Gates
-		in.Features, in.Assessment = o.judge.assess(r.Dialect, r.Body)
-		in.Features.Gates |= gates
-		if d.Model != "" {
-			in.Features.Gates &^= schemas.GateNoModel // named in the path
-		}
-	}
 	o.name(r, s, &d)
 	if p := s.PolicyFor(d.Workload); p != nil {
 		in.Arm = classifier.Assign(p, d.Session)
@@ -155,6 +147,31 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 	d.packed = in.AppendBinary(nil)
 	d.act(r)
 	return d
+}
+
+// Reassess says of a kept request what was said of it when it came: replay
+// holds the recorded features and assessment against it.
+func Reassess(p *schemas.Payload) (classifier.Features, classifier.Assessment) {
+	ev := &p.Event
+	o := Observer{judge: builtinJudge}
+	r := Request{Ts: ev.Ts, Path: p.Path, Dialect: ev.Dialect, Operation: ev.Operation, Bypassed: ev.Bypassed, Body: p.RequestBody}
+	var d Decided
+	o.assess(&r, &d)
+	return d.Inputs.Features, d.Inputs.Assessment
+}
+
+// assess looks at a request's bytes and judges it.
+func (o *Observer) assess(r *Request, d *Decided) {
+	o.look(r, d)
+	in := &d.Inputs
+	if r.Body != nil && in.Features.Gates&schemas.GateUnreadable == 0 && dialect.Named(r.Dialect).Readable {
+		gates := in.Features.Gates
+		in.Features, in.Assessment = o.judge.assess(r.Dialect, r.Body)
+		in.Features.Gates |= gates
+		if d.Model != "" {
+			in.Features.Gates &^= schemas.GateNoModel // named in the path
+		}
+	}
 }
 
 // look fills in what the request's bytes say for certain.

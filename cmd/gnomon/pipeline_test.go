@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,5 +188,34 @@ func same(t *testing.T, at string, a, b any) {
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: %v through the pipeline, %v without", at, a, b)
 		}
+	}
+}
+
+// TestEveryDecisionOfANodeIsReplayed takes a history through the topics, and
+// what the node itself decides by, and replays it with the command.
+func TestEveryDecisionOfANodeIsReplayed(t *testing.T) {
+	n := testNode(t)
+	w := simulator.NewWorld(9, .01)
+	now := time.Now().UTC()
+	summary, err := w.History(t.Context(), simulator.HistoryConfig{Project: "acme", From: now.AddDate(0, 0, -2), To: now, Margin: n.c.Quality.Margin,
+		Prices: n.book, Snapshot: n.snapshots.get()}, topicSink{n.pub})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the history is stored", func() bool {
+		return count(t, n.reader.Load(), "SELECT count() FROM gnomon.requests FINAL") == uint64(summary.Requests)
+	})
+	var r struct {
+		Decisions, Differing uint64
+		NotReplayable        uint64 `json:"not_replayable"`
+		Assessments          struct{ Note string }
+	}
+	ask := []string{"replay", "--json", "--project", "acme", "--set", "clickhouse.listen=" + n.c.ClickHouse.Listen, "--set", "kafka.listen=" + n.c.Kafka.Listen}
+	code, out, errs := call(t, ask...)
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitDone || r.Decisions != uint64(summary.Requests) || r.Differing != 0 || r.NotReplayable != 0 || r.Assessments.Note != "" {
+		t.Errorf("status %d, %d requests: %s%s %v", code, summary.Requests, out, errs, err)
+	}
+	if code, _, errs := call(t, append(ask, "--from", "yesterday")...); code != exitUsage || !strings.Contains(errs, "2026-11-03") {
+		t.Errorf("status %d: %s", code, errs)
 	}
 }

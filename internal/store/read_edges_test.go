@@ -186,19 +186,19 @@ func TestEveryFieldOfARecordHasItsColumn(t *testing.T) {
 		t.Errorf("sent %+v\ncame back %+v, %v", policy, got, err)
 	}
 	snapshot := filled[schemas.SnapshotRecord](r)
-		snapshot.Kind, snapshot.Record = schemas.KindSnapshot, []byte(`{"a":1}`)
-		for range 2 { // a proxy says it again at every start
-			if err := s.InsertSnapshots(t.Context(), "", []schemas.SnapshotRecord{snapshot}); err != nil {
-				t.Fatal(err)
-			}
+	snapshot.Kind, snapshot.Record = schemas.KindSnapshot, []byte(`{"a":1}`)
+	for range 2 { // a proxy says it again at every start
+		if err := s.InsertSnapshots(t.Context(), "", []schemas.SnapshotRecord{snapshot}); err != nil {
+			t.Fatal(err)
 		}
-		if got, found, err := s.Kept(t.Context(), snapshot.Kind, snapshot.Hash); err != nil || !found || !reflect.DeepEqual(got, snapshot) {
-			t.Errorf("sent %+v\ncame back %+v, %v", snapshot, got, err)
-		}
-		if _, found, err := s.Kept(t.Context(), schemas.KindPriceBook, snapshot.Hash); found || err != nil {
-			t.Errorf("found a price book under the hash of a snapshot: %v", err)
-		}
-		if err := s.InsertVerdicts(t.Context(), "", []schemas.Verdict{verdict}); err != nil {
+	}
+	if got, found, err := s.Kept(t.Context(), snapshot.Kind, snapshot.Hash); err != nil || !found || !reflect.DeepEqual(got, snapshot) {
+		t.Errorf("sent %+v\ncame back %+v, %v", snapshot, got, err)
+	}
+	if _, found, err := s.Kept(t.Context(), schemas.KindPriceBook, snapshot.Hash); found || err != nil {
+		t.Errorf("found a price book under the hash of a snapshot: %v", err)
+	}
+	if err := s.InsertVerdicts(t.Context(), "", []schemas.Verdict{verdict}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Verdicts(t.Context(), project); err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], verdict) {

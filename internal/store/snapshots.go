@@ -3,10 +3,15 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/internal/replay"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
+
+var _ replay.Log = (*Store)(nil)
 
 type kept = schemas.SnapshotRecord
 
@@ -44,4 +49,58 @@ FROM gnomon.snapshots WHERE kind = ? AND hash = ? ORDER BY at LIMIT 1`
 		return kept{}, false, err
 	}
 	return rows[0], true, nil
+}
+
+// said are the expressions of replay.Fields, in their order.
+var said = [len(replay.Fields)]string{
+	"would_route", "arrayStringConcat(candidates, ' ')", "arrayStringConcat(arrayMap(x -> toString(x), rejects), ' ')", "baseline_reject",
+	"ifNull(toString(toInt128(expected_cost * toDecimal128(1000000000, 0))), '" + replay.Unpriced + "')", "evidence_state", "mode", "policy_version",
+	"workload", "request_model", "dialect", "operation", "arm", "toUInt8(bypassed)", "gates", "task_class", "reinterpretAsUInt32(score)", "reinterpretAsUInt32(novelty)",
+	"classifier_version", "prompt_hash",
+}
+
+// Decisions implements replay.Log. It reads a day at a time, so that neither
+// side holds more than a few blocks.
+func (s *Store) Decisions(ctx context.Context, project string, from, to time.Time, fn func(*replay.Recorded) error) error {
+	var first, last time.Time
+	row := s.conn.QueryRow(ctx, "SELECT min(ts), max(ts) FROM gnomon.requests WHERE "+between, project, from.UnixMilli(), to.UnixMilli())
+	if err := row.Scan(&first, &last); err != nil {
+		return fmt.Errorf("read the period of the log: %w", err)
+	}
+	sql := "SELECT request_id, ts, snapshot_hash, inputs, concat(" + strings.Join(said[:], `, '\0', `) + `, '\0') AS said,
+    if(served_model != '' AND NOT fallback AND (served_model != request_model OR ` + baseProvider + ` != provider), concat(provider, '/', served_model), '') AS served
+FROM gnomon.requests FINAL WHERE ` + between + " AND status != 'lost'"
+	for day := first.UTC().Truncate(24 * time.Hour); !day.After(last); day = day.AddDate(0, 0, 1) {
+		lo, hi := day, day.AddDate(0, 0, 1)
+		if lo.Before(from) {
+			lo = from
+		}
+		if hi.After(to) {
+			hi = to
+		}
+		if err := s.decisions(ctx, sql, fn, project, lo.UnixMilli(), hi.UnixMilli()); err != nil {
+			return fmt.Errorf("read decisions of %s: %w", day.Format(time.DateOnly), err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) decisions(ctx context.Context, sql string, fn func(*replay.Recorded) error, args ...any) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // a query that is not read to its end goes on otherwise
+	rows, err := s.conn.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var r replay.Recorded
+	for rows.Next() {
+		if err := rows.Scan(&r.RequestID, &r.Ts, &r.Snapshot, &r.Inputs, &r.Said, &r.Served); err != nil {
+			return err
+		}
+		if err := fn(&r); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
