@@ -18,7 +18,9 @@ import (
 	"github.com/gnomon-llm/gnomon/analyzer/report"
 	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
+	"github.com/gnomon-llm/gnomon/internal/replay"
 	"github.com/gnomon-llm/gnomon/internal/simulator"
+	"github.com/gnomon-llm/gnomon/proxy"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -300,7 +302,36 @@ func (d *demo) goLive(ctx context.Context) error {
 		stop()
 		return errors.Join(err, <-traffic)
 	}
-	return <-traffic
+	if err := <-traffic; err != nil || ctx.Err() != nil {
+		return err
+	}
+	return d.replayed(ctx)
+}
+
+// replayed takes every decision of the demo again, of its history and of its
+// live traffic, once the store has them all.
+func (d *demo) replayed(ctx context.Context) error {
+	if err := d.wait(ctx, "the live traffic is stored", func() (bool, error) { return d.n.spool.Stats().Unacked == 0, nil }); err != nil {
+		return err
+	}
+	from, to, err := (&period{}).times()
+	if err != nil {
+		return err
+	}
+	reader := d.n.reader.Load()
+	r, err := replay.Run(ctx, reader, d.c.Project, from, to)
+	if err == nil {
+		err = replay.Reassess(ctx, r, keptBodies(d.c), proxy.Reassess, reader)
+	}
+	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	d.say("  $ gnomon replay")
+	writeReplay(d.app.stdout, r)
+	if r.Differs() || r.NotReplayable > 0 {
+		return errors.New("the demo's decisions do not come out as they were recorded")
+	}
+	return nil
 }
 
 // switchAndBack activates what is ready, shows that it takes effect, and rolls back.
