@@ -201,6 +201,10 @@ func (s *Snapshot) PolicyFor(workload string) *schemas.Policy {
 	return nil
 }
 
+// Provider returns what is known of a configured provider, or nil. The caller
+// must not write to it.
+func (s *Snapshot) Provider(name string) *Provider { return s.providers[name] }
+
 // LadderFor returns the candidates of a baseline given as provider/model; a
 // dated snapshot of a model has the model's ladder.
 func (s *Snapshot) LadderFor(baseline string) ([]string, bool) {

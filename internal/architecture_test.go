@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"classifier/training": {"schemas", "classifier", "analyzer"},
 	"analyzer":            {"schemas", "analyzer"},
 	"activation":          {"schemas"},
-	"rehearsal":           {"schemas", "savings", "classifier", "proxy/dialect"},
+	"rehearsal":           {"schemas", "savings", "classifier", "proxy/dialect", "proxy/translate"},
 	"proxy":               {"schemas", "proxy", "classifier", "savings"},
 	"dashboards":          {"schemas", "analyzer", "activation", "classifier", "savings", "dashboards"},
 	"internal/config":     {},

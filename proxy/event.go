@@ -188,7 +188,14 @@ func (d *Decided) left(u schemas.Usage, name, provider, model string) schemas.Us
 	if kept < uint64(least) {
 		read = 0
 	}
-	writes := name == dialect.AnthropicMessages || u.CacheWriteTokens > 0
+	to := name
+	if d.snapshot != nil {
+		to = spokenTo(d.snapshot.Provider(provider), name)
+	}
+	if to != name && to == dialect.AnthropicMessages {
+		read, region = 0, 0 // nothing is cached there that nobody asked to cache
+	}
+	writes := to == dialect.AnthropicMessages || to == name && u.CacheWriteTokens > 0
 	u.CacheReadTokens, u.CacheWriteTokens, u.CacheWrite1hTokens = read, 0, 0
 	if writes && u.InputTokens >= least {
 		u.CacheWriteTokens = region - read

@@ -41,6 +41,7 @@ type exchange struct {
 	decision *pending
 	acts     bool // a policy may act on it: it was decided before it was forwarded
 	ans      Answer
+	crossed  bool // the answer came in another dialect than the client's
 	tap      *tap
 	overhead time.Duration
 	ended    bool
@@ -197,7 +198,7 @@ func (x *exchange) end() {
 // permits it, and only whole ones of answers that came to their end.
 func (x *exchange) handPayload(ev *schemas.RequestEvent) {
 	p := x.p
-	if p.sink == nil || !x.whole || ev.Status != schemas.StatusOK || ev.HTTPStatus != http.StatusOK || p.cfg.KeepPayload == nil || !p.cfg.KeepPayload(ev.Workload) {
+	if p.sink == nil || !x.whole || x.crossed || ev.Status != schemas.StatusOK || ev.HTTPStatus != http.StatusOK || p.cfg.KeepPayload == nil || !p.cfg.KeepPayload(ev.Workload) {
 		return
 	}
 	if body := x.tap.payload(); len(body) > 0 {

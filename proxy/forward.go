@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ func (x *exchange) forward() {
 		}
 		x.ans.Fallback = true
 	}
-	resp, cut, err := x.send(x.row, "")
+	resp, cut, err := x.send(x.row, "", nil)
 	if err != nil {
 		x.sendFailed(err)
 		return
@@ -47,7 +48,11 @@ func (x *exchange) tryCandidate(to Route) bool {
 		return false
 	}
 	name := to.String()
-	resp, cut, err := x.send(at, to.Model)
+	over, err := x.cross(at, to)
+	if err != nil {
+		return false // looked at before it was decided: only a body that changed meanwhile
+	}
+	resp, cut, err := x.send(at, to.Model, over)
 	why := ""
 	switch {
 	case err != nil && (x.gone() || x.upload.failed() != nil):
@@ -57,12 +62,16 @@ func (x *exchange) tryCandidate(to Route) bool {
 		why = "unreachable"
 	case resp.StatusCode >= 400:
 		// Whatever the candidate objects to, the caller asked for the baseline.
-		why = http.StatusText(resp.StatusCode)
+		if why = http.StatusText(resp.StatusCode); why == "" { // 529 has no name
+			why = "status " + strconv.Itoa(resp.StatusCode)
+		}
 		if c := resp.StatusCode; c != 400 && c != 413 && c != 422 { // those are about the request
 			x.p.health.note(name, false, x.req.Ts)
 		}
+	case over != nil:
+		why = over.begin(x, resp)
 	default:
-		why = x.firstBytes(resp)
+		why = x.firstBytes(resp, x.d)
 	}
 	if why != "" {
 		if resp != nil {
@@ -77,13 +86,17 @@ func (x *exchange) tryCandidate(to Route) bool {
 	x.p.health.note(name, true, x.req.Ts)
 	x.ans.Provider, x.ans.ServedModel = to.Provider, to.Model
 	x.w.Header()[headerRoute] = []string{name}
-	x.relay(resp, cut)
+	if over != nil {
+		over.relay(x, resp)
+	} else {
+		x.relay(resp, cut)
+	}
 	return true
 }
 
 // firstBytes waits for the first bytes of a candidate's answer, so that one that
 // dies or errs before them can still be replaced.
-func (x *exchange) firstBytes(resp *http.Response) (why string) {
+func (x *exchange) firstBytes(resp *http.Response, d *dialect.Dialect) (why string) {
 	buf := make([]byte, 4096)
 	stop := x.watchIdle()
 	n, err := resp.Body.Read(buf)
@@ -92,7 +105,7 @@ func (x *exchange) firstBytes(resp *http.Response) (why string) {
 		return "died"
 	}
 	if contentType := resp.Header.Get("Content-Type"); dialect.IsEventStream(contentType) && resp.Header.Get("Content-Encoding") == "" {
-		r := x.d.NewReader(contentType, len(buf))
+		r := d.NewReader(contentType, len(buf))
 		_, _ = r.Write(buf[:n])
 		if r.Failed() {
 			return "error event"
@@ -124,9 +137,10 @@ func (r *rejoined) Read(p []byte) (int, error) {
 }
 
 // send makes the request to a provider and waits for the answer's head. With a
-// model it replaces the one in the body. cut says that stream usage was asked
-// for on the client's behalf.
-func (x *exchange) send(at *row, model string) (resp *http.Response, cut bool, err error) {
+// model it replaces the one in the body; over is the request in the provider's
+// own dialect, where that is another than the client's. cut says that stream
+// usage was asked for on the client's behalf.
+func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Response, cut bool, err error) {
 	req := &http.Request{
 		Method: x.r.Method, URL: x.address(at), Header: make(http.Header, len(x.r.Header)+2), ContentLength: x.r.ContentLength,
 		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -145,6 +159,8 @@ func (x *exchange) send(at *row, model string) (resp *http.Response, cut bool, e
 		req.Header = at.authorize(req.Header)
 	}
 	switch {
+	case over != nil:
+		over.dress(x, req, at)
 	case x.upload != nil:
 		req.Body = x.upload
 	case x.whole && x.r.ContentLength != 0 && x.r.Body != nil && x.r.Body != http.NoBody:

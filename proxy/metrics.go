@@ -23,6 +23,7 @@ type metrics struct {
 	tokens    *prometheus.CounterVec
 	cost      *prometheus.CounterVec
 	fallbacks *prometheus.CounterVec
+	unsaid    *prometheus.CounterVec
 	failures  prometheus.Counter
 	unrouted  prometheus.Counter
 	payloads  prometheus.Counter
@@ -42,6 +43,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error
 		tokens:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_tokens_total", Help: "Tokens used, by type; estimates included."}, []string{"provider", "type"}),
 		cost:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_cost_usd_total", Help: "Cost at list price of what was served; unpriced requests are in gnomon_requests_total only."}, []string{"provider"}),
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_fallbacks_total", Help: "Candidates that failed before the first byte, so that the baseline answered."}, []string{"candidate", "reason"}),
+		unsaid:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_untranslatable_total", Help: "Requests that could not be said in a candidate's dialect, by what stood in the way."}, []string{"dialect", "what"}),
 		failures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_classifier_failures_total", Help: "Requests left at their baseline because the classifier panicked or exceeded its budget."}),
 		unrouted:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unrouted_total", Help: "Requests whose path belongs to no provider: answered with 404, not accepted."}),
 		payloads:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_payloads_total", Help: "Bodies handed over for rehearsal."}),
@@ -51,7 +53,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error
 	}
 	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_requests_in_flight", Help: "Requests being answered now."}, func() float64 { return float64(inFlight()) })
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.failures, m.unrouted, m.payloads, gauge} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.unsaid, m.failures, m.unrouted, m.payloads, gauge} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

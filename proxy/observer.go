@@ -97,6 +97,7 @@ type Observer struct {
 	found     discovered
 	warmth    warmth
 	unhealthy func(candidate string, at time.Time) bool // nil: all are well
+	refused   func(to, what string)                     // counts what cannot be said in a candidate's dialect; may be nil
 }
 
 // NewObserver makes an observer for one project.
@@ -125,7 +126,8 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 	key, shared := warmKey(d.Workload, d.Session), warmKey(d.Workload, "")
 	mine, all := o.warmth.last(key), o.warmth.last(shared)
 	for i, c := range candidates[:min(len(candidates), 64)] {
-		if _, ok := mine.of(routeHash(c), now); ok {
+		in.Features.Gates |= o.way(r, s, c, in.Features.Gates)
+		if _, ok := mine.of(routeHash(c), now); ok && caches(s, r, c) {
 			in.CacheWarm |= 1 << i
 		}
 		if o.unhealthy != nil && o.unhealthy(c, r.Ts) {

@@ -79,6 +79,7 @@ func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *
 		return nil, fmt.Errorf("proxy: metrics: %w", err)
 	}
 	p.observer.unhealthy = p.health.unhealthy
+	p.observer.refused = func(to, what string) { p.metrics.unsaid.WithLabelValues(to, what).Inc() }
 	p.engine = p.routes()
 	return p, nil
 }

@@ -149,6 +149,7 @@ func TestAFailingCandidateIsReplacedBeforeTheFirstByte(t *testing.T) {
 	}{
 		{"500", write("HTTP/1.1 500 X\r\nContent-Length: 4\r\n\r\noops")},
 		{"429", write("HTTP/1.1 429 X\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n")},
+		{"529, which has no name", write("HTTP/1.1 529 X\r\nContent-Length: 0\r\n\r\n")},
 		{"404", write("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n")},
 		{"400, what it objects to", write("HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n")},
 		{"no answer", shut("")},

@@ -10,12 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/proxy/translate"
 )
 
 // Provider is where a configured provider is and what it is called with.
 type Provider struct {
 	Name    string
+	Dialect string // family: openai, anthropic or gemini; "" is the call's own
 	BaseURL string // scheme, host and the path before the provider's own
 	APIKey  string // the stored credential; never a client's
 }
@@ -24,6 +27,7 @@ type Provider struct {
 type HTTPSender struct {
 	providers map[string]Provider
 	client    *http.Client
+	models    *classifier.Snapshot // what is known of them
 	timeout   time.Duration
 	pause     func(ctx context.Context, d time.Duration) error
 }
@@ -41,7 +45,8 @@ func NewHTTPSender(providers []Provider, timeout time.Duration) *HTTPSender {
 	if timeout <= 0 {
 		timeout = 2 * time.Minute
 	}
-	s := &HTTPSender{providers: map[string]Provider{}, timeout: timeout, pause: pause}
+	s := &HTTPSender{providers: map[string]Provider{}, timeout: timeout, pause: pause,
+		models: classifier.NewSnapshot(classifier.Parts{Capabilities: classifier.BuiltinCapabilities()})}
 	for _, p := range providers {
 		s.providers[p.Name] = p
 	}
@@ -64,19 +69,51 @@ func (s *HTTPSender) Send(ctx context.Context, c Call) (Reply, error) {
 	if p.APIKey == "" {
 		return Reply{}, fmt.Errorf("%w: no credential is stored for %q", ErrUnsendable, c.Provider)
 	}
+	said, back, err := s.say(p, c)
+	if err != nil {
+		return Reply{}, err
+	}
 	for attempt := 0; ; attempt++ {
-		reply, wait, err := s.once(ctx, p, c)
+		reply, wait, err := s.once(ctx, p, said)
 		again := err != nil || reply.HTTPStatus == http.StatusTooManyRequests || reply.HTTPStatus >= 500
 		if !again || attempt == maxRetries || ctx.Err() != nil {
-			return reply, err
+			return back(reply), err
 		}
 		if wait == 0 {
 			wait = 500 * time.Millisecond << attempt
 		}
 		if wait > maxRetryAfter || s.pause(ctx, wait) != nil {
-			return reply, err
+			return back(reply), err
 		}
 	}
+}
+
+// dialects are what providers of a family are told a call in.
+var dialects = map[string]string{
+	dialect.FamilyOpenAI: dialect.OpenAIChat, dialect.FamilyAnthropic: dialect.AnthropicMessages, dialect.FamilyGemini: dialect.GeminiGenerate,
+}
+
+// say puts a call in its provider's dialect, as the proxy would, and tells how
+// the reply goes back. A reply that cannot go back stays as it is: it cannot be
+// read, which is the candidate's failure, for the proxy could not use it either.
+func (s *HTTPSender) say(p Provider, c Call) (Call, func(Reply) Reply, error) {
+	if p.Dialect == "" || p.Dialect == dialect.Named(c.Dialect).Family {
+		return c, func(r Reply) Reply { return r }, nil
+	}
+	able, _ := s.models.CapabilityOf(c.Provider + "/" + c.Model)
+	to := dialects[p.Dialect]
+	said, err := translate.Request(translate.Ask{Dialect: c.Dialect, Path: c.Path, Body: c.Body}, translate.Target{Dialect: to, Model: c.Model, MaxOutput: able.MaxOutput})
+	if err != nil {
+		return c, nil, fmt.Errorf("%w: %w", ErrUnsendable, err)
+	}
+	back := translate.Back{From: to, To: c.Dialect, Model: c.Model}
+	c.Dialect, c.Path, c.Body = to, said.Path, said.Body
+	return c, func(r Reply) Reply {
+		if body, err := back.Response(r.Body); err == nil && r.HTTPStatus == http.StatusOK {
+			r.Body = body
+		}
+		return r
+	}, nil
 }
 
 func (s *HTTPSender) once(ctx context.Context, p Provider, c Call) (Reply, time.Duration, error) {
@@ -88,10 +125,13 @@ func (s *HTTPSender) once(ctx context.Context, p Provider, c Call) (Reply, time.
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "gnomon-rehearsal")
-	if c.Dialect == dialect.AnthropicMessages {
+	switch c.Dialect {
+	case dialect.AnthropicMessages:
 		req.Header.Set("X-Api-Key", p.APIKey)
 		req.Header.Set("Anthropic-Version", anthropicVersion)
-	} else {
+	case dialect.GeminiGenerate:
+		req.Header.Set("X-Goog-Api-Key", p.APIKey)
+	default:
 		req.Header.Set("Authorization", "Bearer "+p.APIKey)
 	}
 	start := time.Now()

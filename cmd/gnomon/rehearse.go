@@ -95,7 +95,7 @@ func (n *node) rehearse(ctx context.Context) error {
 	var providers []rehearsal.Provider
 	for _, name := range sortedKeys(n.c.Providers) {
 		p := n.c.Providers[name]
-		providers = append(providers, rehearsal.Provider{Name: name, BaseURL: p.BaseURL, APIKey: p.APIKey})
+		providers = append(providers, rehearsal.Provider{Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey})
 	}
 	sender := rehearsal.NewHTTPSender(providers, 0)
 	defer sender.Close()

@@ -196,8 +196,9 @@ func TestWhatTheOtherDialectCannotSayIsRefused(t *testing.T) {
 }
 
 func TestTheCheckTellsTheDialectsApart(t *testing.T) {
-	gates, err := Check(asked(openai, `{"seed":1,`+hi+`}`), anthropic, gemini, openai)
-	if want := schemas.GateInGemini | schemas.GateInOpenAI; gates != want || IsRefusal(err) != "sampling" {
-		t.Errorf("gates %b, want %b; %v", gates, want, err)
+	for to, want := range map[string]schemas.Gate{anthropic: 0, gemini: schemas.GateInGemini, openai: schemas.GateInOpenAI, dialect.OpenAIResponses: 0} {
+		if gate, err := Check(asked(openai, `{"seed":1,`+hi+`}`), to); gate != want || (err == nil) != (want != 0) {
+			t.Errorf("%s: gate %b, want %b; %v", to, gate, want, err)
+		}
 	}
 }
