@@ -63,8 +63,18 @@ func (s *Stream) openAIPiece(c gjson.Result, current *int) error {
 
 func anthropicSource(s *Stream) func(gjson.Result) error {
 	s.mustEnd = true
+	block := int64(-1)
 	return func(v gjson.Result) error {
-		switch v.Get("type").Str {
+		kind := v.Get("type").Str
+		switch kind {
+		case "content_block_start":
+			block = v.Get("index").Int()
+		case "content_block_delta", "content_block_stop":
+			if v.Get("index").Int() != block {
+				return bad("pieces of several blocks, mixed")
+			}
+		}
+		switch kind {
 		case "message_start":
 			s.begin(v.Get("message.id").Str, v.Get("message.model").Str)
 		case "content_block_start":

@@ -241,6 +241,7 @@ func TestAnErrorInTheStreamIsSaidInTheClientsWords(t *testing.T) {
 		{"an event that is no JSON", openai, anthropic, "data: {\"id\n\n", `"api_error"`},
 		{"an event beyond the bound", openai, anthropic, "data: " + strings.Repeat("x", 1<<17) + "\n\n", `"api_error"`},
 		{"calls whose pieces are mixed", openai, anthropic, "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\"}},{\"index\":1,\"id\":\"b\",\"function\":{\"name\":\"g\"}},{\"index\":0,\"function\":{\"arguments\":\"{\"}}]}}]}\n\n", `"api_error"`},
+		{"blocks whose pieces are mixed", anthropic, openai, "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\",\"input\":{}}}\n\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"b\",\"name\":\"g\",\"input\":{}}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}}\n\n", `"code":"upstream_invalid"`},
 		{"arguments that Gemini could not say", openai, gemini, "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\n", `"status":`},
 		{"an end that is none", anthropic, openai, "data: {\"type\":\"message_stop\"}\n\n", `broke the answer off`},
 	} {
