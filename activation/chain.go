@@ -1,32 +1,46 @@
 package activation
 
 import (
+	"cmp"
 	"slices"
-
-	"github.com/gnomon-llm/gnomon/schemas"
+	"time"
 )
 
-// chain is the accepted history of all workloads: the state machine of the
-// policy log. It is not safe for concurrent use.
-type chain struct {
-	versions map[string][]schemas.Policy // by Policy.Key, version i+1 at index i
+// Record is one version of something that many must agree on without a lock: it
+// names the version it replaces, and every reader accepts the first record, in
+// the order of its topic, that continues what it has accepted. Policies and keys
+// are Records.
+type Record[R any] interface {
+	Key() string // of what the record is a version of; its key on the topic
+	Noun() string
+	Valid() bool
+	Place() (version, replaces uint32)
+	Next(at time.Time) R // as the version after the one it replaces
+	Same(R) bool
+	By() string
 }
 
-func newChain() *chain { return &chain{versions: map[string][]schemas.Policy{}} }
+// chain is the accepted history of all keys: the state machine of the log. It
+// is not safe for concurrent use.
+type chain[R Record[R]] struct {
+	versions map[string][]R // by Key, version i+1 at index i
+}
+
+func newChain[R Record[R]]() *chain[R] { return &chain[R]{versions: map[string][]R{}} }
 
 // accept applies one record and reports whether it continued the accepted
 // version. A record seen before, or one that lost the race, is ignored.
-func (c *chain) accept(p schemas.Policy) bool {
+func (c *chain[R]) accept(p R) bool {
 	have := c.versions[p.Key()]
-	if int(p.Replaces) != len(have) || p.Version != p.Replaces+1 {
+	if version, replaces := p.Place(); int(replaces) != len(have) || version != replaces+1 {
 		return false
 	}
 	c.versions[p.Key()] = append(have, p)
 	return true
 }
 
-// current returns the accepted version of a workload, nil when it has none.
-func (c *chain) current(key string) *schemas.Policy {
+// current returns the accepted version of a key, nil when it has none.
+func (c *chain[R]) current(key string) *R {
 	have := c.versions[key]
 	if len(have) == 0 {
 		return nil
@@ -35,24 +49,19 @@ func (c *chain) current(key string) *schemas.Policy {
 	return &p
 }
 
-// latest returns the accepted version of every workload, by key.
-func (c *chain) latest() []schemas.Policy {
-	var all []schemas.Policy
+// latest returns the accepted version of every key, by key.
+func (c *chain[R]) latest() []R {
+	var all []R
 	for _, have := range c.versions {
 		all = append(all, have[len(have)-1])
 	}
-	slices.SortFunc(all, func(a, b schemas.Policy) int {
-		if a.Key() < b.Key() {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b R) int { return cmp.Compare(a.Key(), b.Key()) })
 	return all
 }
 
-// all returns every accepted record, a workload's in the order of its versions.
-func (c *chain) all() []schemas.Policy {
-	var all []schemas.Policy
+// all returns every accepted record, a key's in the order of its versions.
+func (c *chain[R]) all() []R {
+	var all []R
 	for _, p := range c.latest() {
 		all = append(all, c.versions[p.Key()]...)
 	}
@@ -61,8 +70,8 @@ func (c *chain) all() []schemas.Policy {
 
 // beyond returns what c has accepted and other has not: what a topic that other
 // was read from has lost.
-func (c *chain) beyond(other *chain) []schemas.Policy {
-	var missing []schemas.Policy
+func (c *chain[R]) beyond(other *chain[R]) []R {
+	var missing []R
 	for _, p := range c.latest() {
 		have := c.versions[p.Key()]
 		if n := len(other.versions[p.Key()]); n < len(have) {
@@ -72,14 +81,13 @@ func (c *chain) beyond(other *chain) []schemas.Policy {
 	return missing
 }
 
-// differs names a workload of which c and other have accepted different records
+// differs names a key of which c and other have accepted different records
 // under one version; empty when there is none.
-func (c *chain) differs(other *chain) string {
+func (c *chain[R]) differs(other *chain[R]) string {
 	for _, p := range c.latest() {
 		mine, theirs := c.versions[p.Key()], other.versions[p.Key()]
 		for i := range min(len(mine), len(theirs)) {
-			a, b := mine[i], theirs[i]
-			if a.Mode != b.Mode || a.Candidate != b.Candidate || a.Share != b.Share || a.Threshold != b.Threshold || !a.At.Equal(b.At) || a.Actor != b.Actor || string(a.Salt) != string(b.Salt) {
+			if !mine[i].Same(theirs[i]) {
 				return p.Key()
 			}
 		}

@@ -8,6 +8,8 @@
 // accepted chain, and a topic that has become shorter or empty never beats it:
 // the chain is written to the topic again.
 //
+// Policies travel so, and keys.
+//
 // What it does not do: it decides no single request (classifier.Decide does,
 // from the accepted policies) and speaks to no broker itself (Topic does).
 package activation

@@ -89,7 +89,7 @@ type seen struct {
 
 func (s *seen) set(p []schemas.Policy) { s.mu.Lock(); s.last = p; s.mu.Unlock() }
 
-func start(t *testing.T, ctx context.Context, path string, topic Topic) (*Keeper, *seen) {
+func start(t *testing.T, ctx context.Context, path string, topic Topic) (*Keeper[schemas.Policy], *seen) {
 	t.Helper()
 	s := &seen{}
 	k, err := OpenKeeper(path, topic, s.set, slog.New(slog.DiscardHandler))
@@ -117,7 +117,7 @@ func TestProposedPolicyIsInMemoryAndOnDiskWhenItReturns(t *testing.T) {
 		if len(s.last) != 1 || s.last[0].Reason != "try" {
 			t.Errorf("told the proxy %+v", s.last)
 		}
-		onDisk, err := readSnapshot(path)
+		onDisk, err := readSnapshot[schemas.Policy](path)
 		if err != nil || len(onDisk) != 1 || onDisk[0].Version != 1 {
 			t.Errorf("snapshot %+v, %v", onDisk, err)
 		}
@@ -145,8 +145,8 @@ func TestOfTwoWritersOneWinsAndTheOtherIsToldSo(t *testing.T) {
 			t.Fatalf("a's second record: %v", err)
 		}
 		synctest.Wait()
-		for _, k := range []*Keeper{a, b} {
-			if got := k.Policy("acme", "w"); got == nil || got.Reason != "b was first" {
+		for _, k := range []*Keeper[schemas.Policy]{a, b} {
+			if got := k.Accepted("acme/w"); got == nil || got.Reason != "b was first" {
 				t.Errorf("holds %+v", got)
 			}
 		}
@@ -172,7 +172,7 @@ func TestAnEmptyTopicNeverBeatsTheSnapshotAndIsMended(t *testing.T) {
 		}
 		// A newcomer without snapshot learns the whole chain from the topic.
 		fresh, _ := start(t, ctx, filepath.Join(dir, "b"), topic)
-		if got := fresh.History("acme", "w"); len(got) != 3 {
+		if got := fresh.History("acme/w"); len(got) != 3 {
 			t.Errorf("the mended topic holds %d of 3 versions", len(got))
 		}
 		if at := k.Standing(); !at.Current || at.Alarm != "" {
@@ -218,7 +218,7 @@ func TestADamagedSnapshotIsSetAsideAndSaid(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readSnapshot(path)
+		got, err := readSnapshot[schemas.Policy](path)
 		if err == nil && len(got) == 1 && got[0].Reason == "kept" && got[0].Version == 1 {
 			continue // a flipped case in the header's key is read the same
 		}

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 // snapshotFile is a line of JSON {"crc32c":…} and the records as JSON lines.
@@ -25,19 +23,19 @@ type snapshotHead struct {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrSnapshot says that a snapshot file cannot be trusted.
-var ErrSnapshot = errors.New("policy snapshot is damaged")
+var ErrSnapshot = errors.New("snapshot is damaged")
 
-func writeSnapshot(path string, records []schemas.Policy) error {
+func writeSnapshot[R any](path string, records []R) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	for i := range records {
 		if err := enc.Encode(&records[i]); err != nil {
-			return fmt.Errorf("policy snapshot: %w", err)
+			return fmt.Errorf("snapshot: %w", err)
 		}
 	}
 	head, err := json.Marshal(snapshotHead{Format: 1, Records: len(records), CRC32C: crc32.Checksum(body.Bytes(), castagnoli)})
 	if err != nil {
-		return fmt.Errorf("policy snapshot: %w", err)
+		return fmt.Errorf("snapshot: %w", err)
 	}
 	return replaceFile(path, append(append(head, '\n'), body.Bytes()...))
 }
@@ -76,13 +74,13 @@ func replaceFile(path string, content []byte) (err error) {
 
 // readSnapshot returns the records of a snapshot, none when there is no file,
 // and ErrSnapshot when the file is not what was written.
-func readSnapshot(path string) ([]schemas.Policy, error) {
+func readSnapshot[R any](path string) ([]R, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("policy snapshot: %w", err)
+		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	line, body, _ := bytes.Cut(raw, []byte{'\n'})
 	var head snapshotHead
@@ -92,10 +90,10 @@ func readSnapshot(path string) ([]schemas.Policy, error) {
 	if sum := crc32.Checksum(body, castagnoli); sum != head.CRC32C {
 		return nil, fmt.Errorf("%s: %w: checksum %08x, expected %08x", path, ErrSnapshot, sum, head.CRC32C)
 	}
-	var records []schemas.Policy
+	var records []R
 	dec := json.NewDecoder(bytes.NewReader(body))
 	for range head.Records {
-		var p schemas.Policy
+		var p R
 		if err := dec.Decode(&p); err != nil {
 			return nil, fmt.Errorf("%s: %w: %w", path, ErrSnapshot, err)
 		}
@@ -107,7 +105,7 @@ func readSnapshot(path string) ([]schemas.Policy, error) {
 // setAside keeps a damaged snapshot for a person to look at.
 func setAside(path string) error {
 	if err := os.Rename(path, path+".damaged"); err != nil {
-		return fmt.Errorf("policy snapshot could not be set aside: %w", err)
+		return fmt.Errorf("snapshot could not be set aside: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package schemas
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // BasisPoints is a share in units of 0.01 %: 10000 is everything.
 type BasisPoints uint16
@@ -40,4 +43,27 @@ type Policy struct {
 }
 
 // Key is the policy's key on its topic and in tables: "project/workload".
-func (p *Policy) Key() string { return p.Project + "/" + p.Workload }
+func (p Policy) Key() string { return p.Project + "/" + p.Workload }
+
+// Noun is what people call the record.
+func (Policy) Noun() string { return "policy" }
+
+// Valid reports whether the record says whose policy it is.
+func (p Policy) Valid() bool { return p.Project != "" && p.Workload != "" }
+
+// Place is the record's version, and the one it replaces.
+func (p Policy) Place() (version, replaces uint32) { return p.Version, p.Replaces }
+
+// Next is the record as the version after the one it replaces, made at a time.
+func (p Policy) Next(at time.Time) Policy {
+	p.SchemaVersion, p.Version, p.At = SchemaVersion, p.Replaces+1, at
+	return p
+}
+
+// Same reports whether both records do the same, by the same person.
+func (p Policy) Same(o Policy) bool {
+	return p.Mode == o.Mode && p.Candidate == o.Candidate && p.Share == o.Share && p.Threshold == o.Threshold && p.At.Equal(o.At) && p.Actor == o.Actor && bytes.Equal(p.Salt, o.Salt)
+}
+
+// By is who made the record.
+func (p Policy) By() string { return p.Actor }

@@ -28,7 +28,7 @@ const maxGradeAge = 400 * 24 * time.Hour
 // actions are what a person may do through console, API and CLI.
 type actions struct {
 	c        *config.Config
-	keeper   *activation.Keeper
+	keeper   *activation.Keeper[schemas.Policy]
 	book     *savings.Book
 	ladders  []classifier.Ladder
 	publish  func(ctx context.Context, topic string, msgs ...pipeline.Message) error
@@ -47,7 +47,7 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 			verdicts = append(verdicts, v)
 		}
 	}
-	current := a.keeper.Policy(r.Project, r.Workload)
+	current := a.keeper.Accepted(r.Project + "/" + r.Workload)
 	p, err := activation.Activate(activation.Request{
 		Project: r.Project, Workload: r.Workload, Candidate: r.Candidate, RequestModel: r.RequestModel, Share: r.Share,
 		Threshold: r.Threshold, Override: r.Override, Actor: r.Actor, Reason: r.Reason,
@@ -65,7 +65,7 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 
 // Rollback implements dashboards.Actions.
 func (a *actions) Rollback(ctx context.Context, r dashboards.RollbackRequest) (dashboards.Result, error) {
-	current := a.keeper.Policy(r.Project, r.Workload)
+	current := a.keeper.Accepted(r.Project + "/" + r.Workload)
 	p, err := activation.Rollback(current, r.Actor, r.Reason)
 	if err != nil {
 		return dashboards.Result{}, refusal(err)

@@ -19,7 +19,7 @@ func (n *node) settings() analyzer.Settings {
 	s.Threshold = func(workload string) float64 {
 		// What was gathered under the draft reaches no further than the draft, also
 		// where a policy under an override admits more: a verdict must not claim it.
-		if p := n.keeper.Policy(n.c.Project, workload); p != nil && p.Candidate != "" {
+		if p := n.keeper.Accepted(n.c.Project + "/" + workload); p != nil && p.Candidate != "" {
 			return min(p.Threshold, n.c.Proxy.DraftThreshold)
 		}
 		return n.c.Proxy.DraftThreshold

@@ -88,7 +88,7 @@ func (d consoleData) Completeness(ctx context.Context, project string) (dashboar
 
 func (d consoleData) Policies(_ context.Context, project, workload string) ([]schemas.Policy, error) {
 	if workload != "" {
-		history := d.n.keeper.History(project, workload)
+		history := d.n.keeper.History(project + "/" + workload)
 		slices.Reverse(history)
 		return history, nil
 	}
@@ -100,7 +100,7 @@ func (d consoleData) Policies(_ context.Context, project, workload string) ([]sc
 func (n *node) threshold(ev *schemas.RequestEvent) *float64 {
 	t := n.c.Proxy.DraftThreshold
 	if ev.PolicyVersion > 0 {
-		history := n.keeper.History(ev.Project, ev.Workload)
+		history := n.keeper.History(ev.Project + "/" + ev.Workload)
 		if int(ev.PolicyVersion) > len(history) {
 			return nil
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/gnomon-llm/gnomon/internal/store"
 	"github.com/gnomon-llm/gnomon/proxy"
 	"github.com/gnomon-llm/gnomon/savings"
+	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 // nodeOptions are what the demo does differently from serve.
@@ -51,7 +52,7 @@ type node struct {
 	ladders          []classifier.Ladder
 	snapshots        *snapshots
 	decidedBy        *decidedBy // nil where nothing is decided
-	keeper           *activation.Keeper
+	keeper           *activation.Keeper[schemas.Policy]
 	pub              *pipeline.Publisher
 	proxy            *proxy.Proxy
 	registry         *prometheus.Registry
@@ -137,7 +138,7 @@ func (n *node) openKnowledge() (err error) {
 		Project: n.c.Project, Ladders: n.ladders, Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
 		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold,
 	}, filepath.Join(dir, "evidence.json"), keep, n.log)
-	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), policyTopic{n.pipelineConfig()}, n.snapshots.setPolicies, n.log)
+	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicPolicies}, n.snapshots.setPolicies, n.log)
 	return err
 }
 
