@@ -17,9 +17,9 @@ type Provider struct {
 	Name    string
 	Dialect string // family: openai, anthropic or gemini
 	BaseURL string // scheme, host, and the path before the provider's own
-	// APIKey is the stored credential. It serves routed requests whose baseline
-	// is at another provider, and nothing else here: a client's own credential
-	// goes where the client sent it.
+	// APIKey is the stored credential. It serves requests that bring a gnomon key
+	// and no credential of their own, and routed requests whose baseline is at
+	// another provider: a client's own credential goes where the client sent it.
 	APIKey string
 	// IncludeUsage asks for stream usage where the client did not say, and cuts
 	// what that causes out of the answer.
@@ -40,6 +40,11 @@ type Config struct {
 	BodyTimeout    time.Duration // between two reads of a client's body; default 60 s
 	DrainTimeout   time.Duration // for answers in flight when asked to stop; default 30 s
 	ClassifyBudget time.Duration // for assessing and deciding; past it the baseline; default 100 ms
+
+	// Keys are gnomon's own keys; nil: none is known. RequireKey refuses requests
+	// that bring none.
+	Keys       Keyring
+	RequireKey bool
 
 	// KeepPayload says whether a workload's data policy permits handing bodies to
 	// the PayloadSink. nil permits none.
@@ -123,17 +128,10 @@ func (r *row) authorize(client http.Header) http.Header {
 			h[name] = values
 		}
 	}
-	switch r.Dialect {
-	case dialect.FamilyAnthropic:
-		h["X-Api-Key"] = []string{r.APIKey}
-		if h.Get("Anthropic-Version") == "" {
-			h["Anthropic-Version"] = []string{"2023-06-01"}
-		}
-	case dialect.FamilyGemini:
-		h["X-Goog-Api-Key"] = []string{r.APIKey}
-	default:
-		h["Authorization"] = []string{"Bearer " + r.APIKey}
+	if r.Dialect == dialect.FamilyAnthropic && h.Get("Anthropic-Version") == "" {
+		h["Anthropic-Version"] = []string{"2023-06-01"}
 	}
+	r.spend(h, "")
 	return h
 }
 

@@ -37,6 +37,10 @@ type exchange struct {
 	upload *upload // streams the body when it is not at hand
 	waited time.Duration
 
+	stored   bool   // the provider gets its stored credential, for the caller's gnomon key
+	storedIn string // in this header; "" is the provider's usual one
+	counted  string // the key whose limits count this request
+
 	req      Request
 	decision *pending
 	acts     bool // a policy may act on it: it was decided before it was forwarded
@@ -67,7 +71,7 @@ func (p *Proxy) serve(c *gin.Context, at *row, strip int) {
 		x.refuse(dialect.Fault{Status: http.StatusServiceUnavailable, Kind: "overloaded", Message: "gnomon: too many requests in flight; try again"}, schemas.StatusRefused)
 		return
 	}
-	if x.readBody() {
+	if x.authenticate() && x.readBody() {
 		x.decide()
 		x.forward()
 	}
@@ -127,6 +131,9 @@ func (x *exchange) close() {
 	}
 	x.cancel(nil)
 	x.end()
+	if x.counted != "" {
+		x.p.limits.leave(x.counted)
+	}
 	if fault != nil {
 		panic(http.ErrAbortHandler)
 	}

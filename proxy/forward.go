@@ -157,6 +157,8 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	}
 	if at != x.row {
 		req.Header = at.authorize(req.Header)
+	} else if x.stored {
+		at.spend(req.Header, x.storedIn)
 	}
 	switch {
 	case over != nil:

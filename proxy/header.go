@@ -128,14 +128,15 @@ func traceID(parent string) string {
 // with; "" for an anonymous request. SHA-256 of the header's text, whichever of
 // the headers carries it, cut to 128 bits.
 func credentialHash(h http.Header) string {
-	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
+	for _, name := range credentialHeaders {
 		if v := h.Get(name); v != "" {
 			if bearer, ok := strings.CutPrefix(v, "Bearer "); ok {
 				v = bearer
 			}
-			sum := sha256.Sum256([]byte(v))
-			return hex.EncodeToString(sum[:16])
+			return hexHash(sha256.Sum256([]byte(v)))
 		}
 	}
 	return ""
 }
+
+func hexHash(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:16]) }

@@ -23,8 +23,9 @@ type Request struct {
 
 	Feature, Team, User, Session, Trace string // as sent, cleaned
 	Tags                                map[string]string
-	KeyID                               string // of a gnomon key, never the key
-	CredentialHash                      string // of the caller's credential; only its combination with the conversation is kept
+	KeyID                               string       // of a gnomon key, never the key
+	Key                                 *schemas.Key // it came with; nil without
+	CredentialHash                      string       // of the caller's credential; only its combination with the conversation is kept
 	Retry                               uint8
 	Bypassed                            bool
 	Simulated                           bool
@@ -234,13 +235,14 @@ func (o *Observer) refuse(r *Request, s *classifier.Snapshot, why schemas.Reject
 }
 
 // act sets the route when the decision says so. An anonymous request stays
-// anonymous: it is never sent to another provider on a stored credential.
+// anonymous: it is never sent to another provider on a stored credential, and
+// one with a gnomon key only on those that the key may spend.
 func (d *Decided) act(r *Request) {
 	if !d.Decision.Act {
 		return
 	}
 	provider, model, ok := cutRoute(d.Decision.Route)
-	if !ok || (provider == r.Provider && model == d.Model) || (provider != r.Provider && r.CredentialHash == "") {
+	if !ok || (provider == r.Provider && model == d.Model) || (provider != r.Provider && (r.CredentialHash == "" || r.Key != nil && !r.Key.Spends(provider))) {
 		return
 	}
 	d.Route = Route{provider, model}

@@ -51,6 +51,7 @@ type Proxy struct {
 	acting    atomic.Pointer[acting]
 
 	flights flights
+	limits  limits
 }
 
 // New makes a data plane. snapshots returns the current snapshot and is called
