@@ -396,6 +396,7 @@ func TestNoSecretIsFoundInWhatIsLoggedOrRecorded(t *testing.T) {
 	r := newRig(t, func(c *Config, _ *parts) {
 		c.Providers[0].BaseURL = "http://" + deadAddr(t)
 		c.Providers[1].APIKey = "planted-stored"
+		c.Keys = ring(map[string]schemas.Key{"planted-own": {ID: "own"}})
 	})
 	r.up.answers("HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 77\r\n\r\n" + `{"error":{"message":"bad key planted-answer","type":"invalid_request_error"}}`)
 	for _, path := range []string{"/v1/chat/completions?key=planted-query", "/plain/v1/chat/completions?key=planted-query", "/v1/messages"} {

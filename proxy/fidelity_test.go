@@ -177,7 +177,7 @@ func TestARequestReachesTheProviderAsItWasSent(t *testing.T) {
 		{"a bearer key", post("/v1/chat/completions", chatBody, "Authorization: Bearer sk-1", "User-Agent: OpenAI/Python 2", "X-Stainless-Lang: python", "Idempotency-Key: k"), "", schemas.RejectNone},
 		{"an x-api-key", post("/v1/messages", `{"model":"claude-sonnet-4-20250514","max_tokens":9,"messages":[{"role":"user","content":"x"}]}`, "x-api-key: sk-ant", "anthropic-version: 2023-06-01", "anthropic-beta: a,b"), "", schemas.RejectNone},
 		{"a bearer key for Anthropic, as its newer SDK sends it", post("/v1/messages", `{"model":"claude-sonnet-4-20250514","max_tokens":9,"messages":[{"role":"user","content":"x"}]}`, "Authorization: Bearer sk-ant"), "", schemas.RejectNone},
-		{"gnomon's own headers stay here", post("/v1/chat/completions", chatBody, "x-gnomon-feature: f", "x-gnomon-key: secret", "X-Gnomon-Bypass: 1", "A: b"), post("/v1/chat/completions", chatBody, "A: b"), schemas.RejectBypassed},
+		{"gnomon's own headers stay here", post("/v1/chat/completions", chatBody, "x-gnomon-feature: f", "x-gnomon-team: secret", "X-Gnomon-Bypass: 1", "A: b"), post("/v1/chat/completions", chatBody, "A: b"), schemas.RejectBypassed},
 		{"hop-by-hop headers stay here", post("/v1/chat/completions", chatBody, "Connection: keep-alive, x-hop", "x-hop: 1", "Keep-Alive: 5", "Proxy-Authorization: p"), post("/v1/chat/completions", chatBody), schemas.RejectNone},
 		{"a path in its own escapes", "GET /v1/files/a%2Fb%20c%7Ed//e?x=%41&y=a+b;c&&=# HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\n\r\n", "", schemas.RejectOperation},
 		{"a path that net/url would write otherwise", "GET /v1/a|b\"[c]^{d}`%e4 HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\n\r\n", "", schemas.RejectOperation},
