@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench bench-stats bench-routing lint engine e2e browser clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing lint engine e2e browser clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,8 +29,13 @@ test: engine ## all tests of the main module, with the race detector where a C c
 	@$(if $(RACE),,echo "no C compiler found: the tests run without the race detector")
 	GNOMON_REQUIRE_ENGINE=1 $(GO) test $(RACE) -timeout 10m ./...
 
-bench: engine ## benchmarks and the figures of the README
-	@./bench.sh
+bench: engine ## gnomon beside bare gin, ReverseProxy and nginx in one run; then the pieces, and the binary's other figures
+	@cd bench && $(GO) run . -gnomon ../$(BIN)
+	@$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.5s ./classifier ./savings ./proxy/... ./internal/spool ./internal/store | grep -E '^(Benchmark|pkg|ok|FAIL)'
+	@cd e2e/sdk && E2E_FIGURES=1 E2E_BIN=../../$(BIN) $(GO) test -count=1 -v -run Figure -timeout 20m . | grep -E 'FIGURE|stored|FAIL|^ok'
+
+profile: engine ## processor and allocation profiles of the proxy under load, to out/
+	@mkdir -p out && cd bench && $(GO) run . -gnomon ../$(BIN) -only gnomon -scenarios requests -profiles ../out
 
 bench-stats: ## the full checks of the statistics, each beside the naive method that fails it
 	GNOMON_BENCH_STATS=1 $(GO) test -timeout 60m -count=1 -v -run 'BenchStats|VerdictsHold' ./analyzer/... ./internal/simulator/...
@@ -41,6 +46,7 @@ bench-routing: ## how well the classifier ranks prompts, cross-validated, beside
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)
 	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
 e2e: build ## the official SDKs of OpenAI and Anthropic against bin/gnomon

@@ -278,7 +278,7 @@ func addrOf(ln net.Listener) string {
 
 // serveAdmin answers on the admin plane.
 func (n *node) serveAdmin(ctx context.Context) error {
-	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: n.admin}
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: withProfiles(n.admin)}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(n.adminLn) }()
 	select {
