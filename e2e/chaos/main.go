@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+type options struct {
+	bin, kafka    string
+	load, settle  time.Duration
+	workers       int
+	keep, verbose bool
+}
+
+func main() {
+	var o options
+	first := flag.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "the first seed")
+	seeds := flag.Int("seeds", 1, "how many seeds, one after the other")
+	flag.StringVar(&o.bin, "bin", "bin/gnomon", "the binary")
+	flag.StringVar(&o.kafka, "kafka", "", "brokers of a real Kafka (default: the embedded broker)")
+	flag.DurationVar(&o.load, "load", 10*time.Second, "how long requests are sent")
+	flag.DurationVar(&o.settle, "settle", 30*time.Second, "how long everything may take to be accounted for afterwards")
+	flag.IntVar(&o.workers, "workers", 8, "clients at the same time")
+	flag.BoolVar(&o.keep, "keep", false, "keep the folders of seeds that fail")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if abs, err := filepath.Abs(o.bin); err == nil {
+		o.bin = abs
+	}
+	failed := 0
+	for i := range uint64(*seeds) {
+		if ctx.Err() != nil {
+			break
+		}
+		seed := *first + i
+		began := time.Now()
+		c, faults, err := run(ctx, o, seed)
+		fmt.Printf("seed %-8d %3.0f s  %5d sent  %5d whole  %5d stored  %3d declared by name, %d by range\n", seed, time.Since(began).Seconds(), c.sent, c.complete, c.stored, c.lost, c.ranges)
+		if err != nil {
+			failed++
+			fmt.Printf("  FAILED (go run ./e2e/chaos -seed %d):\n    %s\n", seed, strings.ReplaceAll(err.Error(), "\n", "\n    "))
+		}
+		for _, f := range faults {
+			fmt.Println("   ", f)
+		}
+	}
+	fmt.Printf("%d of %d seeds failed\n", failed, *seeds)
+	if failed > 0 || ctx.Err() != nil {
+		os.Exit(1)
+	}
+}
+
+// run is one seed: load, faults, and the reckoning. It returns the schedule with
+// the moment of each fault.
+func run(ctx context.Context, o options, seed uint64) (c counts, told []string, err error) {
+	dir, err := os.MkdirTemp("", "gnomon-chaos-")
+	if err != nil {
+		return c, nil, err
+	}
+	defer func() {
+		if err == nil || !o.keep {
+			_ = os.RemoveAll(dir)
+		} else {
+			told = append(told, "kept: "+dir)
+		}
+	}()
+	l := &ledger{entries: map[string]*entry{}}
+	p := l.provider()
+	defer p.Close()
+	defer p.CloseClientConnections()
+	w, err := build(ctx, o.bin, dir, p.URL, o.kafka)
+	defer w.close()
+	if err != nil {
+		return c, nil, err
+	}
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	plan := schedule(rnd)
+	loadCtx, endLoad := context.WithTimeout(ctx, o.load)
+	defer endLoad()
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		l.load(loadCtx, seed, o.workers, []string{w.fronts[0].proxy, w.fronts[1].proxy})
+	}()
+	began, allowed := time.Now(), 0
+	for _, f := range plan {
+		pause(loadCtx, rnd, int(o.load.Milliseconds())/len(plan))
+		told = append(told, fmt.Sprintf("%5.2f s  %s", time.Since(began).Seconds(), f.name))
+		allowed += f.tear
+		if err := f.do(ctx, w, rnd); err != nil {
+			return c, told, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	<-loaded
+	ended := time.Now()
+	for _, p := range w.all() {
+		if err := p.until(ctx, o.settle, p.ready); err != nil {
+			return c, told, err
+		}
+	}
+	if err := w.back.until(ctx, o.settle, func() error { return w.settled(ended) }); err != nil {
+		c, _ = w.judge(l, allowed)
+		if o.keep {
+			w.stacks() // what they wait for goes to their logs
+		}
+		return c, told, err
+	}
+	c, err = w.judge(l, allowed)
+	return c, told, err
+}

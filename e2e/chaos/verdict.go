@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// row is what the store says of a request.
+type row struct {
+	user, id, status, source string
+	input, output            int
+}
+
+// counts is what a run came to.
+type counts struct {
+	sent, complete, stored, lost, ranges int
+}
+
+// settled says whether the store accounts for everything that proxies accepted,
+// by what each of them said after the given time: an older heartbeat says nothing
+// of what came since.
+func (w *world) settled(since time.Time) error {
+	heard, err := w.back.rows(fmt.Sprintf("SELECT uniqExact(proxy) FROM gnomon.completeness WHERE last_heartbeat > fromUnixTimestamp64Milli(%d)", since.UnixMilli()))
+	if err != nil {
+		return err
+	}
+	if want := strconv.Itoa(len(w.fronts)); heard[0][0] != want {
+		return fmt.Errorf("%s of %s proxies were heard since the load ended", heard[0][0], want)
+	}
+	open, err := w.back.rows("SELECT boot_id, proxy, accepted, stored, declared FROM gnomon.completeness WHERE difference != 0")
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		return fmt.Errorf("not accounted for (boot id, proxy, accepted, stored, declared): %v", open)
+	}
+	return nil
+}
+
+// judge holds the store against the ledger. allowed is how many whole answers
+// the faults may have cost.
+func (w *world) judge(l *ledger, allowed int) (c counts, err error) {
+	byUser, byID := map[string]row{}, map[string]row{}
+	var broken []error
+	say := func(format string, args ...any) { broken = append(broken, fmt.Errorf(format, args...)) }
+	got, err := w.back.rows("SELECT user_id, toString(request_id), status, usage_source, input_tokens, output_tokens FROM gnomon.requests FINAL")
+	if err != nil {
+		return c, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range got {
+		x := row{user: r[0], id: r[1], status: r[2], source: r[3]}
+		x.input, _ = strconv.Atoi(r[4])
+		x.output, _ = strconv.Atoi(r[5])
+		if _, twice := byID[x.id]; twice {
+			say("request %s is there twice", x.id)
+		}
+		byID[x.id] = x
+		if x.status == "lost" {
+			c.lost++
+			continue
+		}
+		c.stored++
+		if _, twice := byUser[x.user]; twice {
+			say("%s is there twice", x.user)
+		}
+		byUser[x.user] = x
+		if l.entries[x.user] == nil {
+			say("%q is in the store, and nobody sent it", x.user)
+		}
+	}
+	gone, err := w.back.rows("SELECT toUInt64(sum(declared)) FROM gnomon.completeness")
+	if err != nil {
+		return c, err
+	}
+	declared, _ := strconv.Atoi(gone[0][0])
+	c.ranges = declared - c.lost
+	missing, spare := 0, allowed
+	for _, e := range l.entries {
+		c.sent++
+		r, stored := byUser[e.name]
+		if e.complete {
+			c.complete++
+		}
+		if e.asked > 1 {
+			say("the provider was asked %d times for %s", e.asked, e.name)
+		}
+		switch in, out := usage(e.name); {
+		case stored:
+			if (e.kind == plain || e.kind == stream) && e.complete && (r.status != "ok" || r.source != "provider" || r.input != in || r.output != out) {
+				say("%s (%s): the store has %+v, the provider said %d and %d tokens", e.name, e.kind, r, in, out)
+			}
+			if e.id != "" && r.id != e.id {
+				say("%s was given the id %s and is stored as %s", e.name, e.id, r.id)
+			}
+		case e.complete:
+			missing++
+			if spare--; spare < 0 {
+				say("%s (%s): its client has the answer, the store has nothing (declared lost by name: %v)", e.name, e.kind, byID[e.id].status == "lost")
+			}
+		case e.id != "" && byID[e.id].id == "" && c.ranges == 0:
+			missing++
+			if spare--; spare < 0 {
+				say("%s (%s): begun as %s, and nobody knows", e.name, e.kind, e.id)
+			}
+		case e.asked > 0:
+			missing++
+		}
+	}
+	if missing > declared+allowed {
+		say("%d requests reached the provider and are not stored; only %d are declared", missing, declared)
+	}
+	const tell = 8
+	if n := len(broken) - tell; n > 0 {
+		broken = append(broken[:tell], fmt.Errorf("and %d more", n))
+	}
+	return c, errors.Join(broken...)
+}

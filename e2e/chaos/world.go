@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is one gnomon.
+type process struct {
+	name                       string
+	bin, dir, roles            string
+	env                        []string
+	proxy, admin, store, kafka string
+	cmd                        *exec.Cmd
+	log                        *os.File
+}
+
+// world is the processes of a run: two proxies, and behind them an ingester that
+// carries broker and engine, and one more ingester beside it.
+type world struct {
+	dir    string
+	fronts []*process
+	back   *process
+	beside *process
+}
+
+// build starts everything and waits until it works.
+func build(ctx context.Context, bin, dir, upstream, kafka string) (*world, error) {
+	w := &world{dir: dir}
+	var err error
+	if w.back, err = newProcess(bin, dir, "back", "ingest,analyze,console", upstream); err != nil {
+		return w, err
+	}
+	brokers := w.back.kafka
+	if kafka != "" {
+		brokers = kafka
+		w.back.env = append(w.back.env, "GNOMON_KAFKA__BROKERS="+kafka)
+	}
+	if err := w.back.start(); err != nil {
+		return w, err
+	}
+	if err := w.back.until(ctx, 30*time.Second, w.back.ready); err != nil {
+		return w, err
+	}
+	secret, err := os.ReadFile(filepath.Join(w.back.dir, "data", "engine", "writer.secret"))
+	if err != nil {
+		return w, err
+	}
+	dsn := url.URL{Scheme: "http", User: url.UserPassword("gnomon", strings.TrimSpace(string(secret))), Host: w.back.store, Path: "/gnomon"}
+	for _, p := range []struct {
+		name, roles string
+		to          func(*process)
+	}{
+		{"beside", "ingest", func(p *process) { w.beside = p; p.env = append(p.env, "GNOMON_CLICKHOUSE__DSN="+dsn.String()) }},
+		{"front-0", "proxy", func(p *process) { w.fronts = append(w.fronts, p) }},
+		{"front-1", "proxy", func(p *process) { w.fronts = append(w.fronts, p) }},
+	} {
+		made, err := newProcess(bin, dir, p.name, p.roles, upstream)
+		if err != nil {
+			return w, err
+		}
+		p.to(made)
+		made.env = append(made.env, "GNOMON_KAFKA__BROKERS="+brokers)
+		if err := made.start(); err != nil {
+			return w, err
+		}
+	}
+	for _, p := range append([]*process{w.beside}, w.fronts...) {
+		if err := p.until(ctx, 30*time.Second, p.ready); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
+}
+
+func (w *world) all() []*process {
+	return append([]*process{w.back, w.beside}, w.fronts...)
+}
+
+// stacks makes every process write the stacks of its goroutines, and end.
+func (w *world) stacks() {
+	for _, p := range w.all() {
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		_ = p.cmd.Wait()
+	}
+}
+
+// close ends everything.
+func (w *world) close() {
+	for _, p := range w.all() {
+		if p != nil && p.cmd != nil {
+			p.cont()
+			p.kill()
+			_ = p.log.Close()
+		}
+	}
+}
+
+func newProcess(bin, dir, name, roles, upstream string) (*process, error) {
+	p := &process{name: name, bin: bin, dir: filepath.Join(dir, name), roles: roles}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, to := range []*string{&p.proxy, &p.admin, &p.store, &p.kafka} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		*to = ln.Addr().String()
+		if err := ln.Close(); err != nil {
+			return nil, err
+		}
+	}
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "GNOMON_") {
+			p.env = append(p.env, kv)
+		}
+	}
+	p.env = append(p.env, "GNOMON_DATA_DIR="+filepath.Join(p.dir, "data"), "GNOMON_PROXY__ADDR="+p.proxy, "GNOMON_ADMIN__ADDR="+p.admin,
+		"GNOMON_CLICKHOUSE__LISTEN="+p.store, "GNOMON_KAFKA__LISTEN="+p.kafka, "GNOMON_PROVIDERS__OPENAI__BASE_URL="+upstream)
+	var err error
+	p.log, err = os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return p, err
+}
+
+func (p *process) start() error {
+	p.cmd = exec.Command(p.bin, "serve", "--roles", p.roles)
+	p.cmd.Env, p.cmd.Dir = p.env, p.dir
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	return p.cmd.Start()
+}
+
+// kill is kill -9, and waits until the kernel has taken it.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+// term asks it to end in good order.
+func (p *process) term() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() { _ = p.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(40 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-done
+	}
+}
+
+func (p *process) stop() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+func (p *process) cont() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// child is the pid of its engine, 0 when there is none now.
+func (p *process) child() int {
+	out, err := exec.Command("pgrep", "-P", strconv.Itoa(p.cmd.Process.Pid)).Output()
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.Fields(string(out) + " 0")[0])
+	return pid
+}
+
+func (p *process) ready() error {
+	resp, err := http.Get("http://" + p.admin + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s is not ready: %s", p.name, body)
+	}
+	return nil
+}
+
+// until polls a condition.
+func (p *process) until(ctx context.Context, limit time.Duration, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s, after %v: %w", p.name, limit, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+var errQuery = errors.New("query failed")
+
+// rows asks the store as an analyst's curl would.
+func (p *process) rows(query string) ([][]string, error) {
+	client := http.Client{Timeout: 20 * time.Second}
+	resp, err := client.Get("http://" + p.store + "/?query=" + url.QueryEscape(query))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%w: %s", errQuery, body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var rows [][]string
+	for line := range strings.Lines(string(body)) {
+		rows = append(rows, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
+	}
+	return rows, nil
+}
