@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -39,6 +40,14 @@ func (k *cluster) share(ctx context.Context, topic, group string, fn func(contex
 		return fmt.Errorf("consumer group %s: %w", group, err)
 	}
 	defer cg.Close()
+	var (
+		m     membership
+		watch sync.WaitGroup
+	)
+	defer watch.Wait()
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	watch.Go(func() { k.watchOrphans(watching, topic, group, &m) })
 	t := trouble{log: k.log, what: "joining consumer group " + group}
 	for {
 		gen, err := cg.Next(ctx)
@@ -58,6 +67,13 @@ func (k *cluster) share(ctx context.Context, topic, group string, fn func(contex
 			continue
 		}
 		t.over()
+		again := m.begin(assigned)
+		gen.Start(func(term context.Context) {
+			select {
+			case <-term.Done():
+			case <-again:
+			}
+		})
 		for _, a := range assigned {
 			gen.Start(func(term context.Context) {
 				// What is done in a term ends with it, and with ctx.
