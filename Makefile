@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing lint engine e2e browser clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing lint engine e2e chaos browser clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ lint: ## gofmt, vet, staticcheck
 
 e2e: build ## the official SDKs of OpenAI and Anthropic against bin/gnomon
 	@cd e2e/sdk && E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 10m ./...
+
+CHAOS_SEEDS ?= 50
+chaos: build ## kill, stop and tear under load, and hold the store against what clients saw (CHAOS_SEEDS=50 CHAOS="-seed 7")
+	@$(GO) run ./e2e/chaos -bin $(BIN) -seeds $(CHAOS_SEEDS) $(CHAOS)
 
 browser: ## the console in headless Chromium, against a running gnomon (GNOMON_CONSOLE_URL)
 	@cd e2e/browser && npm ci --no-audit --no-fund --silent && npm test

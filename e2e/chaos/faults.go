@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"encoding/binary"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -20,22 +20,17 @@ type fault struct {
 
 func anyFront(w *world, rnd *rand.Rand) *process { return w.fronts[rnd.IntN(len(w.fronts))] }
 
-// again starts a process that was ended.
-func again(ctx context.Context, p *process) error {
-	return p.start()
-}
-
 var faults = []fault{
 	{"a proxy is killed", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
 		p.kill()
 		pause(ctx, rnd, 500)
-		return again(ctx, p)
+		return p.start()
 	}},
 	{"a proxy is ended in good order", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
 		p.term()
-		return again(ctx, p)
+		return p.start()
 	}},
 	{"a proxy is stopped for a while", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
@@ -48,18 +43,21 @@ var faults = []fault{
 		p := anyFront(w, rnd)
 		p.kill()
 		err := tail(p, func(f *os.File, size int64) error {
-			junk := make([]byte, 1+rnd.IntN(600))
+			junk := make([]byte, 30+rnd.IntN(600))
 			for i := range junk {
 				junk[i] = byte(rnd.Uint32())
 			}
-			copy(junk, "NG\x02\x00") // as a frame begins
+			// As an ended frame of far ahead begins: only its checksum tells.
+			copy(junk, "GN\x02\x00")
+			binary.LittleEndian.PutUint32(junk[4:], uint32(len(junk)-12))
+			binary.LittleEndian.PutUint64(junk[12:], 1_000_000)
 			_, err := f.WriteAt(junk, size)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		return again(ctx, p)
+		return p.start()
 	}},
 	{"a proxy is killed and its last record is torn", 1, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
@@ -73,23 +71,23 @@ var faults = []fault{
 		if err != nil {
 			return err
 		}
-		return again(ctx, p)
+		return p.start()
 	}},
 	{"broker and engine are killed", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.kill()
 		pause(ctx, rnd, 1000)
-		return again(ctx, w.back)
+		return w.back.start()
 	}},
 	{"broker and engine are killed, and the broker's folder is gone", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.kill()
 		if err := os.RemoveAll(filepath.Join(w.back.dir, "data", "broker")); err != nil {
 			return err
 		}
-		return again(ctx, w.back)
+		return w.back.start()
 	}},
 	{"broker and engine are ended in good order", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.term()
-		return again(ctx, w.back)
+		return w.back.start()
 	}},
 	{"broker and ingester are stopped for a while", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.stop()
@@ -118,7 +116,21 @@ var faults = []fault{
 	{"the other ingester is killed", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.beside.kill()
 		pause(ctx, rnd, 500)
-		return again(ctx, w.beside)
+		return w.beside.start()
+	}},
+	{"the other ingester is killed again while it joins", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+		for range 2 {
+			w.beside.kill()
+			if err := w.beside.start(); err != nil {
+				return err
+			}
+			if err := w.beside.until(ctx, 10*time.Second, w.beside.ready); err != nil {
+				return err
+			}
+			pause(ctx, rnd, 700)
+		}
+		w.beside.kill()
+		return w.beside.start()
 	}},
 	{"the other ingester is stopped for a while", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.beside.stop()
@@ -165,13 +177,16 @@ func pause(ctx context.Context, rnd *rand.Rand, upTo int) {
 	}
 }
 
-// schedule is the faults of a seed.
-func schedule(rnd *rand.Rand) []fault {
+// schedule is the faults of a seed: of all there are, or of those alone whose
+// name is given.
+func schedule(rnd *rand.Rand, only string) []fault {
+	among := faults
+	if only != "" {
+		among = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name != only })
+	}
 	list := make([]fault, 3+rnd.IntN(3))
 	for i := range list {
-		list[i] = faults[rnd.IntN(len(faults))]
+		list[i] = among[rnd.IntN(len(among))]
 	}
 	return list
 }
-
-func (f fault) String() string { return fmt.Sprintf("%s (may cost %d)", f.name, f.tear) }

@@ -13,10 +13,12 @@ import (
 )
 
 type options struct {
-	bin, kafka    string
-	load, settle  time.Duration
-	workers       int
-	keep, verbose bool
+	bin, kafka   string
+	load, settle time.Duration
+	workers      int
+	keep         bool
+	only         string   // the one fault to try; empty: all
+	env          []string // of every process
 }
 
 func main() {
@@ -26,14 +28,23 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "bin/gnomon", "the binary")
 	flag.StringVar(&o.kafka, "kafka", "", "brokers of a real Kafka (default: the embedded broker)")
 	flag.DurationVar(&o.load, "load", 10*time.Second, "how long requests are sent")
-	flag.DurationVar(&o.settle, "settle", 30*time.Second, "how long everything may take to be accounted for afterwards")
+	flag.DurationVar(&o.settle, "settle", 90*time.Second, "how long everything may take to be accounted for afterwards")
 	flag.IntVar(&o.workers, "workers", 8, "clients at the same time")
+	flag.StringVar(&o.only, "fault", "", "only the fault of this name")
+	sabotaged := flag.Bool("sabotage", false, "take each safeguard away in turn, and show that it is noticed within -seeds seeds")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders of seeds that fail")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if abs, err := filepath.Abs(o.bin); err == nil {
 		o.bin = abs
+	}
+	if *sabotaged {
+		if err := sabotageAll(ctx, o, *first, *seeds); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	failed := 0
 	for i := range uint64(*seeds) {
@@ -76,13 +87,13 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 	p := l.provider()
 	defer p.Close()
 	defer p.CloseClientConnections()
-	w, err := build(ctx, o.bin, dir, p.URL, o.kafka)
+	w, err := build(ctx, o, dir, p.URL)
 	defer w.close()
 	if err != nil {
 		return c, nil, err
 	}
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	plan := schedule(rnd)
+	plan := schedule(rnd, o.only)
 	loadCtx, endLoad := context.WithTimeout(ctx, o.load)
 	defer endLoad()
 	loaded := make(chan struct{})

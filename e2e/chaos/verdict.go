@@ -110,6 +110,9 @@ func (w *world) judge(l *ledger, allowed int) (c counts, err error) {
 			missing++
 		}
 	}
+	if unstored := c.sent - c.stored; declared > unstored {
+		say("%d are declared, and only %d requests are not stored", declared, unstored)
+	}
 	if missing > declared+allowed {
 		say("%d requests reached the provider and are not stored; only %d are declared", missing, declared)
 	}

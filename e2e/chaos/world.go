@@ -37,16 +37,16 @@ type world struct {
 }
 
 // build starts everything and waits until it works.
-func build(ctx context.Context, bin, dir, upstream, kafka string) (*world, error) {
+func build(ctx context.Context, o options, dir, upstream string) (*world, error) {
 	w := &world{dir: dir}
 	var err error
-	if w.back, err = newProcess(bin, dir, "back", "ingest,analyze,console", upstream); err != nil {
+	if w.back, err = newProcess(o, dir, "back", "ingest,analyze,console", upstream); err != nil {
 		return w, err
 	}
 	brokers := w.back.kafka
-	if kafka != "" {
-		brokers = kafka
-		w.back.env = append(w.back.env, "GNOMON_KAFKA__BROKERS="+kafka)
+	if o.kafka != "" {
+		brokers = o.kafka
+		w.back.env = append(w.back.env, "GNOMON_KAFKA__BROKERS="+o.kafka)
 	}
 	if err := w.back.start(); err != nil {
 		return w, err
@@ -67,7 +67,7 @@ func build(ctx context.Context, bin, dir, upstream, kafka string) (*world, error
 		{"front-0", "proxy", func(p *process) { w.fronts = append(w.fronts, p) }},
 		{"front-1", "proxy", func(p *process) { w.fronts = append(w.fronts, p) }},
 	} {
-		made, err := newProcess(bin, dir, p.name, p.roles, upstream)
+		made, err := newProcess(o, dir, p.name, p.roles, upstream)
 		if err != nil {
 			return w, err
 		}
@@ -108,8 +108,8 @@ func (w *world) close() {
 	}
 }
 
-func newProcess(bin, dir, name, roles, upstream string) (*process, error) {
-	p := &process{name: name, bin: bin, dir: filepath.Join(dir, name), roles: roles}
+func newProcess(o options, dir, name, roles, upstream string) (*process, error) {
+	p := &process{name: name, bin: o.bin, dir: filepath.Join(dir, name), roles: roles}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -130,6 +130,7 @@ func newProcess(bin, dir, name, roles, upstream string) (*process, error) {
 	}
 	p.env = append(p.env, "GNOMON_DATA_DIR="+filepath.Join(p.dir, "data"), "GNOMON_PROXY__ADDR="+p.proxy, "GNOMON_ADMIN__ADDR="+p.admin,
 		"GNOMON_CLICKHOUSE__LISTEN="+p.store, "GNOMON_KAFKA__LISTEN="+p.kafka, "GNOMON_PROVIDERS__OPENAI__BASE_URL="+upstream)
+	p.env = append(p.env, o.env...)
 	var err error
 	p.log, err = os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	return p, err

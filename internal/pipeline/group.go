@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/gnomon-llm/gnomon/internal/sabotage"
 )
 
 // assignment is a partition that is ours for as long as the context given with
@@ -47,7 +49,9 @@ func (k *cluster) share(ctx context.Context, topic, group string, fn func(contex
 	defer watch.Wait()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
-	watch.Go(func() { k.watchOrphans(watching, topic, group, &m) })
+	if !sabotage.Of(sabotage.OrphansWatched) {
+		watch.Go(func() { k.watchOrphans(watching, topic, group, &m) })
+	}
 	t := trouble{log: k.log, what: "joining consumer group " + group}
 	for {
 		gen, err := cg.Next(ctx)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/internal/sabotage"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -99,6 +100,11 @@ func (w *worker[T]) run(ctx context.Context) error {
 		firstOffset, last := msgs[0].Offset, msgs[len(msgs)-1].Offset
 		if w.a.planned < 0 || w.a.next != firstOffset {
 			if err := w.a.commit(ctx, firstOffset, last); err != nil {
+				return err
+			}
+		}
+		if sabotage.Of(sabotage.OffsetLast) {
+			if err := w.a.commit(ctx, last+1, -1); err != nil {
 				return err
 			}
 		}

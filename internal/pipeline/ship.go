@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/internal/sabotage"
 	"github.com/gnomon-llm/gnomon/internal/spool"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -84,6 +85,11 @@ func (s *shipper) events(ctx context.Context) {
 			return
 		}
 		s.sp.Published(recs)
+		if sabotage.Of(sabotage.StoreConfirms) {
+			for _, r := range recs {
+				s.sp.Acked(&schemas.Ack{BootID: r.BootID, Ranges: [][2]uint64{{r.FirstSeq, r.Last}}})
+			}
+		}
 	}
 }
 

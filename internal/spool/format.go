@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gnomon-llm/gnomon/internal/sabotage"
 )
 
 const (
@@ -134,7 +136,7 @@ func parseFrame(b []byte) (f frame, n int) {
 		return f, 0
 	}
 	n = frameHeader + int(length)
-	if frameCRC(b[:n]) != binary.LittleEndian.Uint32(b[8:]) {
+	if frameCRC(b[:n]) != binary.LittleEndian.Uint32(b[8:]) && !sabotage.Of(sabotage.FrameChecksum) {
 		return f, 0
 	}
 	p := b[frameHeader:n]

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/internal/sabotage"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -222,6 +223,10 @@ func (s *Spool) Begin(project string, ts time.Time, id [16]byte) (seq uint64) {
 	s.seq++
 	r.seq = s.seq
 	s.open[r.seq] = r
+	if sabotage.Of(sabotage.BeginRecord) {
+		s.mu.Unlock()
+		return r.seq
+	}
 	if reason := s.refused(frameHeader + begunFixed + len(project)); reason != "" {
 		b, stall := s.stateChanged(reason)
 		s.mu.Unlock()
@@ -240,6 +245,15 @@ func (s *Spool) Begin(project string, ts time.Time, id [16]byte) (seq uint64) {
 // of Begin. It returns once the operating system has it; where that cannot be,
 // the event is dropped and counted.
 func (s *Spool) End(ev *schemas.RequestEvent) {
+	if sabotage.Of(sabotage.EndRecord) {
+		kept := *ev
+		time.AfterFunc(300*time.Millisecond, func() { s.end(&kept) })
+		return
+	}
+	s.end(ev)
+}
+
+func (s *Spool) end(ev *schemas.RequestEvent) {
 	var frame []byte
 	event, err := json.Marshal(ev)
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
+	"github.com/gnomon-llm/gnomon/internal/sabotage"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -150,7 +151,7 @@ func send[T any](ctx context.Context, s *Store, table, token string, columns []c
 		return err
 	}
 	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 1}
-	if token != "" {
+	if token != "" && !sabotage.Of(sabotage.DedupToken) {
 		settings["insert_deduplication_token"] = token
 	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(types))
