@@ -140,7 +140,7 @@ func checkActivate(r ActivateRequest) error {
 
 func checkReason(reason string) error {
 	if strings.TrimSpace(reason) == "" {
-		return &Error{Code: "reason_missing", Message: "A change of routing needs a reason.", Hint: "Say in a sentence why; it is kept with the policy for ever."}
+		return &Error{Code: "reason_missing", Message: "This change needs a reason.", Hint: "Say in a sentence why; it is kept for ever."}
 	}
 	if len(reason) > maxReason {
 		return &Error{Code: "reason_too_long", Message: fmt.Sprintf("The reason has %d bytes.", len(reason)), Hint: fmt.Sprintf("Keep it to %d.", maxReason)}

@@ -32,6 +32,7 @@ type Config struct {
 	Project   string // the default; ?project= asks for another
 	Data      Data
 	Actions   Actions // nil: nothing can be changed from here
+	Keys      Keys    // nil: as Actions
 	Health    Health  // nil: /readyz is always ready
 	Simulated bool    // a ribbon on every page
 	Hosts     []string

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -19,6 +20,7 @@ func (n *node) console() (http.Handler, error) {
 		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version,
 		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts},
+		Keys:    keyActions{n.c, n.keys},
 		Explain: n.explainer().Explain,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
 	})
@@ -126,14 +128,18 @@ func (n *node) Parts(context.Context) []dashboards.Part {
 		add("spool", state, detail, figure("waiting for the store", st.Unacked, "events"), figure("dropped", st.Dropped, "events"),
 			dashboards.Figure{Name: "on disk", Value: fmt.Sprintf("%.1f of %d MB", float64(st.Bytes)/1e6, st.MaxBytes/1e6)})
 	}
-	switch at := n.keeper.Standing(); {
-	case at.Alarm != "":
-		add("policies", dashboards.PartDegraded, at.Alarm)
-	case !at.Current:
-		add("policies", dashboards.PartDegraded, "the policy topic has not been read to its end: the snapshot holds")
-	default:
-		add("policies", dashboards.PartOK, "equal the topic's end", figure("in force", len(n.keeper.Latest()), "workloads"))
+	kept := func(name string, at activation.Standing, f dashboards.Figure) {
+		switch {
+		case at.Alarm != "":
+			add(name, dashboards.PartDegraded, at.Alarm)
+		case !at.Current:
+			add(name, dashboards.PartDegraded, "their topic has not been read to its end: the snapshot holds")
+		default:
+			add(name, dashboards.PartOK, "equal the topic's end", f)
+		}
 	}
+	kept("policies", n.keeper.Standing(), figure("in force", len(n.keeper.Latest()), "workloads"))
+	kept("keys", n.keys.Standing(), figure("known", len(n.keys.Latest()), "keys"))
 	where := "embedded at " + n.c.Kafka.Listen
 	if len(n.c.Kafka.Brokers) > 0 {
 		where = fmt.Sprint("cluster at ", n.c.Kafka.Brokers)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/internal/spool"
 	"github.com/gnomon-llm/gnomon/proxy"
 )
@@ -24,6 +25,7 @@ func (n *node) openProxy() (err error) {
 	cfg := proxy.Config{
 		Project: n.c.Project, MaxInFlight: n.c.Proxy.MaxInFlight, CaptureBytes: n.c.Proxy.CaptureBytes, ConnectTimeout: n.c.Proxy.ConnectTimeout,
 		HeaderTimeout: n.c.Proxy.HeaderTimeout, IdleTimeout: n.c.Proxy.IdleTimeout, DrainTimeout: n.c.Proxy.DrainTimeout, KeepPayload: n.c.RehearsalPermitted,
+		Keys: n.keyring.find, RequireKey: n.c.Proxy.RequireKey,
 	}
 	for _, name := range sortedKeys(n.c.Providers) {
 		p := n.c.Providers[name]
@@ -45,10 +47,14 @@ func (n *node) registerGauges() {
 	gauge("gnomon_spool_unacked_events", "Events that the store has not confirmed.", func() float64 { return float64(n.spool.Stats().Unacked) })
 	n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gnomon_events_dropped_total", Help: "Events dropped because the spool's bound or its disk was reached.",
 		ConstLabels: prometheus.Labels{"reason": "spool"}}, func() float64 { return float64(n.spool.Stats().Dropped) }))
-	gauge("gnomon_policy_alarm", "1 while the policy snapshot stands against the policy topic.", func() float64 {
-		if at := n.keeper.Standing(); at.Alarm != "" || (!at.Current && time.Since(n.started) > snapshotPatience) {
-			return 1
-		}
-		return 0
-	})
+	alarm := func(name, help string, standing func() activation.Standing) {
+		gauge(name, help, func() float64 {
+			if at := standing(); at.Alarm != "" || (!at.Current && time.Since(n.started) > snapshotPatience) {
+				return 1
+			}
+			return 0
+		})
+	}
+	alarm("gnomon_policy_alarm", "1 while the policy snapshot stands against the policy topic.", n.keeper.Standing)
+	alarm("gnomon_key_alarm", "1 while the key snapshot stands against the key topic.", n.keys.Standing)
 }

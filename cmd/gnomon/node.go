@@ -53,6 +53,8 @@ type node struct {
 	snapshots        *snapshots
 	decidedBy        *decidedBy // nil where nothing is decided
 	keeper           *activation.Keeper[schemas.Policy]
+	keys             *activation.Keeper[schemas.Key]
+	keyring          *keyring
 	pub              *pipeline.Publisher
 	proxy            *proxy.Proxy
 	registry         *prometheus.Registry
@@ -139,6 +141,11 @@ func (n *node) openKnowledge() (err error) {
 		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold,
 	}, filepath.Join(dir, "evidence.json"), keep, n.log)
 	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicPolicies}, n.snapshots.setPolicies, n.log)
+	if err != nil {
+		return err
+	}
+	n.keyring = &keyring{project: n.c.Project}
+	n.keys, err = activation.OpenKeeper(filepath.Join(dir, "keys.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicKeys}, n.keyring.set, n.log)
 	return err
 }
 
@@ -207,6 +214,7 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 		})
 	}
 	whenBroker("policies", n.keeper.Run)
+	whenBroker("keys", n.keys.Run)
 	whenBroker("evidence", n.followEvidence)
 	if n.roles.proxy {
 		whenBroker("ship", func(ctx context.Context) error { return pipeline.Ship(ctx, n.pipelineConfig(), n.spool) })

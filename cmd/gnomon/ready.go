@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/internal/store"
 )
@@ -140,22 +141,33 @@ func (n *node) Ready(_ context.Context, role string) error {
 // proxyReady says what the data plane waits for. Nothing that goes away later
 // makes it unready: traffic flows without broker and store, by the snapshot.
 func (n *node) proxyReady() error {
-	at := n.keeper.Standing()
-	switch {
-	case at.Current && n.snapshots.evidenceBehind() && n.brokerIs.away() == nil:
+	if err := n.logReady("policies", n.keeper.Standing()); err != nil {
+		return err
+	}
+	if err := n.logReady("keys", n.keys.Standing()); err != nil {
+		return err
+	}
+	if n.keeper.Standing().Current && n.snapshots.evidenceBehind() && n.brokerIs.away() == nil {
 		return errors.New("evidence is being read")
+	}
+	return nil
+}
+
+// logReady says whether what is kept of a log can be gone by.
+func (n *node) logReady(what string, at activation.Standing) error {
+	switch {
 	case at.Current, at.Away && at.Read:
 		return nil
 	case at.Away || !isClosed(n.brokerUp):
 		if time.Since(n.started) < snapshotPatience {
-			return errors.New("waiting for the broker, before the policy snapshot is trusted")
+			return errors.New("waiting for the broker, before the snapshot of " + what + " is trusted")
 		}
 		return nil
 	}
 	if at.Alarm != "" {
-		return errors.New("policies are being read: " + at.Alarm)
+		return errors.New(what + " are being read: " + at.Alarm)
 	}
-	return errors.New("policies are being read")
+	return errors.New(what + " are being read")
 }
 
 // registerUp publishes whether the backings answer.

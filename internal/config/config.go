@@ -35,6 +35,7 @@ type Proxy struct {
 	IdleTimeout    time.Duration `koanf:"idle_timeout"`    // between two reads from a provider
 	DrainTimeout   time.Duration `koanf:"drain_timeout"`   // for answers in flight when asked to stop
 	DraftThreshold float64       `koanf:"draft_threshold"` // score up to which a workload without a policy would be routed
+	RequireKey     bool          `koanf:"require_key"`     // refuse requests without a gnomon key
 }
 
 // Admin configures console, API and metrics.
@@ -72,9 +73,9 @@ type Spool struct {
 
 // Provider is one row of the data plane.
 type Provider struct {
-	Dialect      string `koanf:"dialect"`       // openai or anthropic
+	Dialect      string `koanf:"dialect"`       // openai, anthropic or gemini
 	BaseURL      string `koanf:"base_url"`      // scheme, host and the path before the provider's own
-	APIKey       string `koanf:"api_key"`       // secret; stored credential for rehearsal and for routed requests
+	APIKey       string `koanf:"api_key"`       // secret; stored credential for gnomon keys, rehearsal and routed requests
 	APIKeyFile   string `koanf:"api_key_file"`  // file holding it
 	IncludeUsage bool   `koanf:"include_usage"` // ask for stream usage where the client did not say
 }

@@ -102,8 +102,8 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 		if !providerName.MatchString(name) || slices.Contains([]string{"v1", "v1beta"}, name) {
 			wrong(key, "%q is no provider name: lower-case letters, digits, - and _; not v1", name)
 		}
-		if !slices.Contains([]string{"openai", "anthropic"}, p.Dialect) {
-			wrong(key+".dialect", "%q is none of openai, anthropic", p.Dialect)
+		if !slices.Contains([]string{"openai", "anthropic", "gemini"}, p.Dialect) {
+			wrong(key+".dialect", "%q is none of openai, anthropic, gemini", p.Dialect)
 		}
 		u, err := url.Parse(p.BaseURL)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
