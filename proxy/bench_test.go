@@ -79,7 +79,7 @@ func BenchmarkOneCall(b *testing.B) {
 		if kind == "stream" {
 			body = strings.Replace(body, `{"model"`, `{"stream":true,"model"`, 1)
 		}
-		transport := newTransport(&Config{ConnectTimeout: time.Second, HeaderTimeout: time.Minute})
+		transport := &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}
 		reverse := &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 		bare := gin.New()
 		bare.NoRoute(func(c *gin.Context) {

@@ -50,7 +50,7 @@ type Config struct {
 	// the PayloadSink. nil permits none.
 	KeepPayload func(workload string) bool
 
-	Upstream Upstream         // nil: net/http's Transport
+	Upstream Upstream         // nil: a wire.Client
 	Now      func() time.Time // nil: time.Now; ts of events only, durations are monotonic
 }
 

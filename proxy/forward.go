@@ -1,21 +1,19 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/proxy/wire"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -181,8 +179,7 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	x.ans.Sent = true
 	x.overhead = time.Since(x.start) - x.waited
 	relay := &informational{w: x.w}
-	ctx := httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{Got1xxResponse: relay.got})
-	resp, err = x.p.upstream.RoundTrip(req.WithContext(ctx))
+	resp, err = x.p.upstream.RoundTrip(req.WithContext(wire.WithInformed(x.ctx, relay.got)))
 	relay.stop()
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
@@ -193,7 +190,7 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 
 // setBody gives a request a body that is at hand.
 func (x *exchange) setBody(req *http.Request, body []byte) {
-	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.Body = wire.Whole(body)
 	if req.ContentLength >= 0 {
 		req.ContentLength = int64(len(body))
 	}
@@ -201,7 +198,7 @@ func (x *exchange) setBody(req *http.Request, body []byte) {
 	if req.Header["Idempotency-Key"] == nil && req.Header["X-Idempotency-Key"] == nil {
 		// Lets the transport repeat a request that the provider has surely not
 		// seen. With an idempotency key it would repeat others, too.
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return wire.Whole(body), nil }
 	}
 }
 
@@ -233,19 +230,18 @@ type informational struct {
 	done bool
 }
 
-func (i *informational) got(code int, header textproto.MIMEHeader) error {
+func (i *informational) got(code int, header http.Header) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.done || code == http.StatusContinue {
-		return nil
+		return
 	}
 	h := i.w.Header()
 	before := maps.Clone(h)
-	passHeaders(h, http.Header(header))
+	passHeaders(h, header)
 	i.w.WriteHeader(code)
 	clear(h)
 	maps.Copy(h, before)
-	return nil
 }
 
 func (i *informational) stop() {

@@ -73,7 +73,7 @@ func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *
 		p.order = append(p.order, r)
 	}
 	if p.upstream == nil {
-		p.upstream = newTransport(&p.cfg)
+		p.upstream = newUpstream(&p.cfg)
 	}
 	var err error
 	if p.metrics, err = newMetrics(reg, p.flights.count); err != nil {

@@ -1,0 +1,242 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// conn is one connection to a provider. It belongs to one request at a time.
+type conn struct {
+	net.Conn
+	raw   net.Conn // below TLS
+	host  *host
+	r     *bufio.Reader
+	left  int64 // bytes of a head that may still come
+	since time.Time
+	fd    syscall.RawConn
+}
+
+func (c *conn) init() {
+	c.r = bufio.NewReaderSize(c, 4<<10)
+	if s, ok := c.raw.(syscall.Conn); ok {
+		c.fd, _ = s.SyscallConn()
+	}
+}
+
+var (
+	errUnseen  = errors.New("the provider has not seen the request")
+	errTooLong = errors.New("the head of the answer is too long")
+)
+
+// Read bounds the head of an answer; bodies have no bound.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := c.Conn.Read(p)
+	c.left -= int64(n)
+	return n, err
+}
+
+// open reports whether an idle connection is as it was left: neither closed by
+// the provider nor holding bytes that nobody asked for.
+func (c *conn) open() bool {
+	if c.fd == nil {
+		return false
+	}
+	quiet := false
+	var b [1]byte
+	err := c.fd.Read(func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = errors.Is(err, syscall.EAGAIN)
+		return true
+	})
+	return err == nil && quiet
+}
+
+// roundTrip sends a request on this connection and reads the answer's head. An
+// error is errUnseen when the request may be sent again on another.
+func (c *conn) roundTrip(r *http.Request, reused bool) (*http.Response, error) {
+	ctx := r.Context()
+	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
+	fail := func(err error) (*http.Response, error) {
+		stop()
+		c.raw.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	out, wrote, sendErr := c.send(r)
+	if sendErr != nil && wrote == 0 {
+		if reused && !errors.Is(sendErr, errUnwritable) {
+			sendErr = errUnseen
+		}
+		return fail(sendErr)
+	}
+	// After any other failure the answer is still looked for: a provider may
+	// refuse a body before it has read it, and close.
+	resp, err := c.answer(r, out)
+	if err != nil {
+		if bodyErr := out.failed(); bodyErr != nil {
+			err = bodyErr
+		} else if reused && repeatable(r) && c.left == c.host.cl.cfg.MaxHead {
+			err = errUnseen
+		}
+		return fail(err)
+	}
+	b := &body{c: c, src: resp.Body, stop: stop, out: out, keep: !resp.Close && !r.Close && sendErr == nil && resp.StatusCode != http.StatusSwitchingProtocols}
+	if resp.Body == http.NoBody {
+		b.end(true)
+		return resp, nil
+	}
+	resp.Body = b
+	return resp, nil
+}
+
+// repeatable reports whether a request without effect got no byte of an answer
+// on a connection that may have been closed meanwhile: the rule of net/http.
+func repeatable(r *http.Request) bool {
+	switch r.Method {
+	case "GET", "HEAD", "OPTIONS", "TRACE":
+		return r.Body == nil || r.Body == http.NoBody
+	}
+	return false
+}
+
+// answer reads heads until one is not informational.
+func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
+	c.left = c.host.cl.cfg.MaxHead
+	if out == nil {
+		c.setHeadDeadline()
+	}
+	for {
+		resp, err := http.ReadResponse(c.r, r)
+		if err != nil {
+			if errors.Is(err, io.ErrUnexpectedEOF) && c.left == c.host.cl.cfg.MaxHead {
+				err = fmt.Errorf("the provider closed the connection without an answer: %w", err)
+			}
+			return nil, err
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode < 100 || resp.StatusCode == http.StatusSwitchingProtocols {
+			c.left = math.MaxInt64
+			if out != nil {
+				out.headCame()
+			} else if c.host.cl.cfg.HeaderTimeout > 0 {
+				_ = c.SetReadDeadline(time.Time{})
+			}
+			return resp, nil
+		}
+		if informed, ok := r.Context().Value(informedKey{}).(Informed); ok {
+			informed(resp.StatusCode, resp.Header)
+		}
+	}
+}
+
+func (c *conn) setHeadDeadline() {
+	if d := c.host.cl.cfg.HeaderTimeout; d > 0 {
+		_ = c.SetReadDeadline(time.Now().Add(d))
+	}
+}
+
+// body is an answer's body. It gives the connection back at its end. It is read
+// and closed by one goroutine.
+type body struct {
+	c     *conn
+	src   io.ReadCloser
+	stop  func() bool
+	out   *writing
+	keep  bool
+	ended bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.ended {
+		return b.src.Read(p) // says EOF again, or what it said
+	}
+	n, err := b.src.Read(p)
+	if err != nil {
+		b.end(err == io.EOF) //nolint:errorlint // readers return it bare
+	}
+	return n, err
+}
+
+// Close gives up a connection whose answer was not read to its end: what is left
+// of it may be endless.
+func (b *body) Close() error {
+	b.end(false)
+	return nil
+}
+
+func (b *body) end(whole bool) {
+	if b.ended {
+		return
+	}
+	b.ended = true
+	untouched := b.stop() // else the context is over, and closes it
+	if whole && untouched && b.keep && b.out.done() && b.c.r.Buffered() == 0 {
+		b.c.host.put(b.c)
+		return
+	}
+	b.c.Close()
+}
+
+// writing is a request's body under way, written by its own goroutine.
+type writing struct {
+	c    *conn
+	mu   sync.Mutex
+	over bool // all is written, or nothing more will be
+	head bool // the answer's head has come
+	err  error
+	read error // of reading the body, which is the client's side
+}
+
+// finish notes how the writing went. From the last byte on the head is waited
+// for.
+func (w *writing) finish(read, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over, w.read, w.err = true, read, err
+	if read != nil {
+		w.c.raw.Close()
+	} else if !w.head {
+		w.c.setHeadDeadline()
+	}
+}
+
+func (w *writing) headCame() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.head = true
+	_ = w.c.SetReadDeadline(time.Time{})
+}
+
+// done reports whether all was written well; true where nothing was to be
+// written aside.
+func (w *writing) done() bool {
+	if w == nil {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.over && w.err == nil && w.read == nil
+}
+
+// failed is what went wrong when the body was read.
+func (w *writing) failed() error {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.read
+}

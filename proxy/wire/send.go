@@ -1,0 +1,192 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// inline is up to how many bytes a body at hand goes out with the head, by the
+// caller. More could fill the sockets' buffers while the provider already
+// answers and reads no further.
+const inline = 64 << 10
+
+// errUnwritable: the request cannot be said in HTTP/1.1.
+var errUnwritable = errors.New("the request cannot be written")
+
+// buffers hold a head, and what goes with it, until it is written.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// copies are for bodies that pass through.
+var copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// whole is a body at hand.
+type whole struct {
+	*bytes.Reader
+	b []byte
+}
+
+func (*whole) Close() error { return nil }
+
+// Whole makes a body of bytes at hand, which are not changed until the answer
+// has been read. It is written without being read, so that a request which the
+// provider has not seen can be sent again.
+func Whole(b []byte) io.ReadCloser { return &whole{bytes.NewReader(b), b} }
+
+// send writes the request, or its head, where the body is left to a goroutine.
+// wrote is how many bytes the connection took.
+func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
+	pooled := buffers.Get().(*[]byte)
+	buf, err := appendHead((*pooled)[:0], r)
+	defer func() {
+		if *pooled = buf[:0]; cap(buf) <= inline+8<<10 {
+			buffers.Put(pooled)
+		}
+	}()
+	if err != nil {
+		return nil, 0, err
+	}
+	at, hand := r.Body.(*whole)
+	if hand && r.ContentLength >= 0 && int64(len(at.b)) != r.ContentLength {
+		return nil, 0, fmt.Errorf("%w: a body of %d bytes and a length of %d", errUnwritable, len(at.b), r.ContentLength)
+	}
+	aside := r.Body != nil && r.Body != http.NoBody
+	if hand && len(at.b) <= inline {
+		buf, aside = appendBody(buf, at.b, r), false
+	}
+	wrote, err = c.Conn.Write(buf)
+	if err != nil || !aside {
+		return nil, wrote, err
+	}
+	out = &writing{c: c}
+	go func() {
+		if hand && r.ContentLength >= 0 {
+			_, err := c.Conn.Write(at.b)
+			out.finish(nil, err)
+			return
+		}
+		out.finish(c.copyBody(r))
+	}()
+	return out, wrote, nil
+}
+
+// appendHead makes the head: the request line, and the headers as they are. The
+// framing is its own.
+func appendHead(b []byte, r *http.Request) ([]byte, error) {
+	target := r.URL.RequestURI()
+	if r.URL.Opaque != "" && strings.HasPrefix(target, r.URL.Scheme+":") {
+		target = strings.TrimPrefix(target, r.URL.Scheme+":")
+	}
+	for i := range len(target) {
+		if target[i] <= ' ' || target[i] == 0x7f {
+			return b, fmt.Errorf("%w: a control character in its path", errUnwritable)
+		}
+	}
+	b = append(append(append(b, r.Method...), ' '), target...)
+	b = append(append(append(b, " HTTP/1.1\r\nHost: "...), r.URL.Host...), "\r\n"...)
+	for name, values := range r.Header {
+		switch name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+			continue
+		case "User-Agent":
+			if len(values) == 1 && values[0] == "" {
+				continue // net/http's sign for none
+			}
+		}
+		for _, v := range values {
+			if strings.ContainsAny(v, "\r\n\x00") {
+				return b, fmt.Errorf("%w: a line break in header %s", errUnwritable, name)
+			}
+			b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
+		}
+	}
+	has := r.Body != nil && r.Body != http.NoBody
+	switch {
+	case has && r.ContentLength < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		for name := range r.Trailer {
+			b = append(append(append(b, "Trailer: "...), name...), "\r\n"...)
+		}
+	case has || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH":
+		b = append(b, "Content-Length: "...)
+		b = append(strconv.AppendInt(b, max(0, r.ContentLength), 10), "\r\n"...)
+	}
+	return append(b, "\r\n"...), nil
+}
+
+// appendBody appends a body at hand, as one chunk where its length is not said.
+func appendBody(b, body []byte, r *http.Request) []byte {
+	if r.ContentLength >= 0 {
+		return append(b, body...)
+	}
+	if n := len(body); n > 0 {
+		b = append(strconv.AppendInt(b, int64(n), 16), "\r\n"...)
+		b = append(append(b, body...), "\r\n"...)
+	}
+	return appendEnd(b, r.Trailer)
+}
+
+// appendEnd ends a chunked body.
+func appendEnd(b []byte, trailer http.Header) []byte {
+	b = append(b, "0\r\n"...)
+	for name, values := range trailer {
+		for _, v := range values {
+			if !strings.ContainsAny(v, "\r\n\x00") {
+				b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
+			}
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+// copyBody writes a body as it comes.
+func (c *conn) copyBody(r *http.Request) (readErr, err error) {
+	defer r.Body.Close()
+	pooled := copies.Get().(*[]byte)
+	defer copies.Put(pooled)
+	buf := *pooled
+	const room = 10 // for a chunk's size and line end in front of it
+	var sent int64
+	for {
+		space := buf[room : len(buf)-2]
+		if r.ContentLength >= 0 {
+			space = space[:min(int64(len(space)), r.ContentLength-sent+1)]
+		}
+		n, err := r.Body.Read(space)
+		sent += int64(n)
+		if r.ContentLength >= 0 && sent > r.ContentLength {
+			return fmt.Errorf("%w: the body is longer than its length", errUnwritable), nil
+		}
+		if n > 0 {
+			piece := space[:n]
+			if r.ContentLength < 0 {
+				size := strconv.AppendInt(make([]byte, 0, room), int64(n), 16)
+				size = append(size, '\r', '\n')
+				copy(buf[room-len(size):], size)
+				copy(buf[room+n:], "\r\n")
+				piece = buf[room-len(size) : room+n+2]
+			}
+			if _, err := c.Conn.Write(piece); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case err == io.EOF: //nolint:errorlint // readers return it bare
+			if r.ContentLength < 0 {
+				_, err = c.Conn.Write(appendEnd(nil, r.Trailer))
+				return nil, err
+			}
+			if sent < r.ContentLength {
+				return io.ErrUnexpectedEOF, nil
+			}
+			return nil, nil
+		case err != nil:
+			return err, nil
+		}
+	}
+}
