@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/json"
 	"math"
 	"time"
 
@@ -57,6 +58,10 @@ func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent
 	}
 	o.count(&ev, d, a, read)
 	o.price(&ev, d)
+	if read.Cost.Known && ev.UsageSource == schemas.UsageProvider {
+		o.stated(&ev, read.Cost)
+	}
+	ev.Extra = notes(&ev, r, read)
 	return ev
 }
 
@@ -103,11 +108,7 @@ func (o *Observer) price(ev *schemas.RequestEvent, d *Decided) {
 		return // there is nothing to price
 	}
 	u, at := ev.Usage, ev.Ts
-	served := o.rate(ev.Provider, ev.ServedModel, ev.ServiceTier, u, at)
-	if !served.known && ev.ResponseModel != "" {
-		// A deployment's name or an alias: the model that ran has the price.
-		served = o.rate(ev.Provider, ev.ResponseModel, ev.ServiceTier, u, at)
-	}
+	served, name := o.served(ev)
 	ev.ListCost, ev.Cost = served.total, served.total
 	baseline, baselineProvider := served, ev.Provider
 	if ev.BaselineProvider != "" {
@@ -124,7 +125,7 @@ func (o *Observer) price(ev *schemas.RequestEvent, d *Decided) {
 		ev.WouldCost, ev.WouldOutputCost = baseline.total, baseline.output
 		// What stays loses the warmth that its neighbours, routed, would not leave.
 		if !routed && u.CacheReadTokens > 0 && ev.UsageSource == schemas.UsageProvider {
-			would := o.rate(baselineProvider, ev.RequestModel, ev.ServiceTier, d.left(u, ev.Dialect, baselineProvider, ev.RequestModel), at)
+			would := o.rate(baselineProvider, name, ev.ServiceTier, d.left(u, ev.Dialect, baselineProvider, ev.RequestModel), at)
 			if would.known {
 				ev.WouldCost, ev.WouldOutputCost = would.total, would.output
 			}
@@ -136,6 +137,46 @@ func (o *Observer) price(ev *schemas.RequestEvent, d *Decided) {
 		would := o.rate(provider, model, tierAt(ev, provider), u, at)
 		ev.WouldCost, ev.WouldOutputCost = would.total, would.output
 	}
+}
+
+// served prices what was served, and says by which name. The model that ran has
+// the price, not the alias or the deployment that was asked for; but an own
+// price goes before every list.
+func (o *Observer) served(ev *schemas.RequestEvent) (amount, string) {
+	if ev.ResponseModel != "" && ev.ResponseModel != ev.ServedModel && !o.book.Own(ev.Provider, ev.ServedModel) {
+		if by := o.rate(ev.Provider, ev.ResponseModel, ev.ServiceTier, ev.Usage, ev.Ts); by.known {
+			return by, ev.ResponseModel
+		}
+	}
+	return o.rate(ev.Provider, ev.ServedModel, ev.ServiceTier, ev.Usage, ev.Ts), ev.ServedModel
+}
+
+// stated puts what the provider says that it charged in the place of the list
+// price. The list prices stay beside it: routes are compared like with like.
+// Only what no list holds is compared by it.
+func (o *Observer) stated(ev *schemas.RequestEvent, charged schemas.OptUSD) {
+	ev.Cost = charged
+	routed := ev.ServedModel != ev.RequestModel || ev.BaselineProvider != ""
+	if !ev.BaselineCost.Known && !routed {
+		ev.BaselineCost = charged
+		if ev.WouldRoute == ev.Provider+"/"+ev.RequestModel {
+			ev.WouldCost = charged
+		}
+	}
+}
+
+// notes are facts that have no column of their own, as the members of extra.
+func notes(ev *schemas.RequestEvent, r *Request, read *dialect.Answer) string {
+	n := schemas.Notes{UsageMended: read.Odd && ev.UsageSource != schemas.UsageNone, ServerTools: read.ServerTools, Idempotency: r.Idempotency,
+		CostStated: read.Cost.Known && ev.Cost == read.Cost && ev.UsageSource == schemas.UsageProvider}
+	if n == (schemas.Notes{}) {
+		return ""
+	}
+	raw, err := json.Marshal(n)
+	if err != nil { // strings, numbers and booleans: cannot happen
+		return ""
+	}
+	return string(raw)
 }
 
 type amount struct {

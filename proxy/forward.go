@@ -140,7 +140,7 @@ func (r *rejoined) Read(p []byte) (int, error) {
 // usage was asked for on the client's behalf.
 func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Response, cut bool, err error) {
 	req := &http.Request{
-		Method: x.r.Method, URL: x.address(at), Header: make(http.Header, len(x.r.Header)+2), ContentLength: x.r.ContentLength,
+		Method: x.r.Method, URL: x.address(at, model), Header: make(http.Header, len(x.r.Header)+2), ContentLength: x.r.ContentLength,
 		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	passHeaders(req.Header, x.r.Header)
@@ -203,9 +203,9 @@ func (x *exchange) setBody(req *http.Request, body []byte) {
 }
 
 // address is the provider's URL for this request, path and query byte for byte.
-func (x *exchange) address(at *row) *url.URL {
+func (x *exchange) address(at *row, model string) *url.URL {
 	u := &url.URL{Scheme: at.scheme, Host: at.host}
-	path := at.base + x.path
+	path := at.base + x.d.Path(x.path, model)
 	if path == "" {
 		path = "/"
 	}

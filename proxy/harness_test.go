@@ -118,6 +118,9 @@ func newRig(t *testing.T, opts ...option) *rig {
 	for _, o := range opts {
 		o(&cfg, &r.parts)
 	}
+	if own, ok := r.parts.Prices.(*savings.Book); ok {
+		book = own
+	}
 	r.set(r.parts)
 	var sink PayloadSink
 	if cfg.KeepPayload != nil {

@@ -67,6 +67,19 @@ func attribution(r *Request, h http.Header) {
 		r.Retry = uint8(n)
 	}
 	r.CredentialHash = credentialHash(h)
+	r.Idempotency = idempotency(r.CredentialHash, h)
+}
+
+// idempotency tells a repetition from a new request, where the client names its
+// requests: the same key under the same credential. 64 bits of SHA-256.
+func idempotency(credential string, h http.Header) string {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if v := h.Get(name); v != "" {
+			sum := sha256.Sum256([]byte(credential + "\x00" + v))
+			return hex.EncodeToString(sum[:8])
+		}
+	}
+	return ""
 }
 
 // clean makes a header's text fit for a name: control characters and broken

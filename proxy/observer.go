@@ -26,7 +26,8 @@ type Request struct {
 	KeyID                               string       // of a gnomon key, never the key
 	Key                                 *schemas.Key // it came with; nil without
 	CredentialHash                      string       // of the caller's credential; only its combination with the conversation is kept
-	Retry                               uint8
+	Retry                               uint8        // how often the client's SDK says that it has tried before
+	Idempotency                         string       // a hash of its idempotency key and credential; "" without one
 	Bypassed                            bool
 	Simulated                           bool
 

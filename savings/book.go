@@ -151,6 +151,12 @@ func (b *Book) Lookup(provider, name string) (id string, context uint32, ok bool
 	return m.id, m.context, true
 }
 
+// Own reports whether a model is priced by an own price, not by a list.
+func (b *Book) Own(provider, name string) bool {
+	m := b.find(provider, name)
+	return m != nil && m.own
+}
+
 // find returns the model's row, or nil. The first lookup of a name walks the
 // rules; later ones are two map reads.
 func (b *Book) find(provider, name string) *model {

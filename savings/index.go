@@ -45,6 +45,7 @@ type rule struct {
 // model is everything known of one model's price.
 type model struct {
 	provider, id string
+	own          bool
 	context      uint32
 	periods      []period // the last that holds wins
 }
@@ -107,7 +108,7 @@ func (b *Book) add(e *Entry, models map[[2]string]*model) error {
 	key := [2]string{strings.ToLower(e.Provider), strings.ToLower(e.Model)}
 	m := models[key]
 	if m == nil {
-		m = &model{provider: key[0], id: e.Model, context: e.ContextWindow}
+		m = &model{provider: key[0], id: e.Model, own: e.Own, context: e.ContextWindow}
 		models[key] = m
 		match := e.Match
 		if len(match) == 0 {

@@ -101,7 +101,24 @@ type RequestEvent struct {
 	OverheadUS    uint32  `json:"overhead_us"`
 
 	Simulated bool   `json:"simulated,omitempty"`
-	Extra     string `json:"extra,omitempty"` // JSON object of fields this version does not know
+	Extra     string `json:"extra,omitempty"` // JSON object: Notes, and fields this version does not know
+}
+
+// Notes are facts of a request that have no column of their own. The proxy writes
+// them as members of RequestEvent.Extra; absent means no.
+type Notes struct {
+	// UsageMended: the provider's counts contradicted each other, or some were no
+	// counts. What was taken is the sanest reading.
+	UsageMended bool `json:"usage_mended,omitempty"`
+	// CostStated: Cost is what the provider says that it charged; ListCost is the
+	// book's.
+	CostStated bool `json:"cost_stated,omitempty"`
+	// ServerTools is how many calls of the provider's own tools are billed beside
+	// the tokens. No list price holds them.
+	ServerTools uint32 `json:"server_tool_calls,omitempty"`
+	// Idempotency is a hash of the caller's credential and idempotency key: two
+	// requests that share it are one and its repetition.
+	Idempotency string `json:"idempotency,omitempty"`
 }
 
 // Heartbeat is what a proxy life says of itself, on another road than its

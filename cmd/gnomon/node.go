@@ -123,7 +123,7 @@ func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *
 // on disk, and the Keeper that replaces it.
 func (n *node) openKnowledge() (err error) {
 	if n.book = n.opts.book; n.book == nil {
-		if n.book, err = savings.BuiltinBook(); err != nil {
+		if n.book, err = priceBook(n.c); err != nil {
 			return err
 		}
 	}

@@ -78,6 +78,7 @@ type Provider struct {
 	APIKey       string `koanf:"api_key"`       // secret; stored credential for gnomon keys, rehearsal and routed requests
 	APIKeyFile   string `koanf:"api_key_file"`  // file holding it
 	IncludeUsage bool   `koanf:"include_usage"` // ask for stream usage where the client did not say
+	PriceList    string `koanf:"price_list"`    // whose prices hold, where it is not named as its list (gnomon prices)
 }
 
 // Ladder names the cheaper models for a baseline, first choice first.

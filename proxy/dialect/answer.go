@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -16,6 +18,11 @@ type Answer struct {
 	// Odd: some stated count was insane and was not taken, or the parts did not
 	// add up and were mended (the doc of each row says how).
 	Odd bool
+	// Cost is what the provider says that it charged; it goes before any list.
+	Cost schemas.OptUSD
+	// ServerTools is how many calls of the provider's own tools (web search) are
+	// billed beside the tokens. They are in no token price.
+	ServerTools uint32
 
 	Model        string // that the provider says it ran
 	ID           string // the provider's
@@ -113,6 +120,20 @@ func counter(dst *uint32, v []byte, sane *bool) {
 	} else {
 		*sane = false
 	}
+}
+
+// maxStated bounds what one request may be said to have cost.
+const maxStated = 1e6 // USD
+
+// stated reads an amount of money that a provider states as a JSON number of
+// parts of a dollar, to the nano-USD. Float64 holds six digits more than that
+// at any plausible amount.
+func stated(v []byte, perDollar float64) schemas.OptUSD {
+	f, err := strconv.ParseFloat(string(v), 64)
+	if err != nil || !(f >= 0) || f/perDollar > maxStated {
+		return schemas.OptUSD{}
+	}
+	return schemas.KnownUSD(schemas.NanoUSD(math.RoundToEven(f / perDollar * 1e9)))
 }
 
 // mend makes the parts fit their whole: a part larger than what holds it means

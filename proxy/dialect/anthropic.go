@@ -32,6 +32,7 @@ func (a *Answer) takeAnthropic(b []byte, delta bool) {
 		return
 	}
 	next, sane := a.raw, true
+	fast, tools := false, uint32(0)
 	for m := object(b); m.next(); {
 		v := m.value()
 		switch string(m.key()) {
@@ -54,7 +55,23 @@ func (a *Answer) takeAnthropic(b []byte, delta bool) {
 			next.thinking.take(get(v, "reasoning_tokens"), &sane)
 		case "service_tier":
 			set(&a.ServiceTier, v)
+		case "speed": // a tier by another name, and priced as one
+			if text(v) == "fast" {
+				fast = true
+			}
+		case "server_tool_use":
+			for t := object(v); t.next(); {
+				if n, ok := count(t.value()); ok {
+					tools += n
+				}
+			}
 		}
+	}
+	if fast {
+		a.ServiceTier = "fast"
+	}
+	if tools > 0 {
+		a.ServerTools = tools // cumulative, too
 	}
 	if !sane || (!next.input.set && !next.output.set) {
 		a.Odd = true

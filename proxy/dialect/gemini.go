@@ -1,6 +1,10 @@
 package dialect
 
-import "github.com/gnomon-llm/gnomon/schemas"
+import (
+	"strings"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
 
 // geminiBody reads a GenerateContentResponse, or the array of them that
 // streamGenerateContent answers without alt=sse.
@@ -27,6 +31,8 @@ func geminiEvent(a *Answer, _, data []byte) {
 			a.geminiUsage(v)
 		case "error":
 			a.fail(v)
+		case "promptFeedback":
+			set(&a.FinishReason, get(v, "blockReason"))
 		case "candidates":
 			for e := array(v); e.next(); {
 				set(&a.FinishReason, get(e.value, "finishReason"))
@@ -63,10 +69,12 @@ func (a *Answer) geminiUsage(b []byte) {
 		case "thoughtsTokenCount":
 			counter(&thoughts, v, &sane)
 		case "promptTokensDetails":
-			for e := array(v); e.next(); {
-				if text(get(e.value, "modality")) == "AUDIO" {
-					counter(&u.AudioInputTokens, get(e.value, "tokenCount"), &sane)
-				}
+			geminiAudio(&u.AudioInputTokens, v, &sane)
+		case "candidatesTokensDetails":
+			geminiAudio(&u.AudioOutputTokens, v, &sane)
+		case "trafficType": // Vertex: bought throughput has no price a token
+			if s := text(v); s != "" && s != "ON_DEMAND" {
+				a.ServiceTier = strings.ToLower(word(v))
 			}
 		}
 	}
@@ -79,4 +87,13 @@ func (a *Answer) geminiUsage(b []byte) {
 	u.ReasoningTokens = thoughts
 	a.Usage, a.HasUsage = u, true
 	a.mend()
+}
+
+// geminiAudio takes the audio part of a list by modality.
+func geminiAudio(dst *uint32, b []byte, sane *bool) {
+	for e := array(b); e.next(); {
+		if text(get(e.value, "modality")) == "AUDIO" {
+			counter(dst, get(e.value, "tokenCount"), sane)
+		}
+	}
 }

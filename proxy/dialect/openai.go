@@ -90,7 +90,8 @@ func (a *Answer) openAIUsage(b []byte) {
 		return
 	}
 	var u schemas.Usage
-	var hit uint32
+	var hit, total uint32
+	var price statedCost
 	sane, said := true, false
 	for m := object(b); m.next(); {
 		v := m.value()
@@ -105,8 +106,12 @@ func (a *Answer) openAIUsage(b []byte) {
 			openAIDetails(&u, v, true, &sane)
 		case "completion_tokens_details", "output_tokens_details":
 			openAIDetails(&u, v, false, &sane)
-		case "prompt_cache_hit_tokens": // DeepSeek's older way of saying cached_tokens
+		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek's and Kimi's older ways of saying it
 			counter(&hit, v, &sane)
+		case "total_tokens":
+			counter(&total, v, &sane)
+		default:
+			price.member(string(m.key()), v)
 		}
 	}
 	if !sane || !said {
@@ -116,8 +121,63 @@ func (a *Answer) openAIUsage(b []byte) {
 	if u.CacheReadTokens == 0 {
 		u.CacheReadTokens = hit
 	}
-	a.Usage, a.HasUsage = u, true
+	a.Usage, a.HasUsage, a.Cost = u, true, price.sum()
+	if price.tools > 0 {
+		a.ServerTools = price.tools
+	}
 	a.mend()
+	a.addUp(total)
+}
+
+// addUp: what a total holds beyond prompt and completion is thought (xAI and
+// Gemini's compatible surface leave it out of completion_tokens), and thought is
+// output.
+func (a *Answer) addUp(total uint32) {
+	u := &a.Usage
+	rest := int64(total) - int64(u.InputTokens) - int64(u.OutputTokens)
+	if rest <= 0 || a.Odd {
+		return
+	}
+	u.OutputTokens += uint32(rest)
+	u.ReasoningTokens = max(u.ReasoningTokens, uint32(rest))
+	a.Odd = true
+}
+
+// statedCost gathers what hosts say of what a request cost. OpenRouter: cost in
+// USD is what it charged; under the customer's own key (is_byok) that is its fee
+// alone, and the spend at the provider comes on top. xAI: ticks, 10^10 to the
+// dollar (its page on cost tracking).
+type statedCost struct {
+	cost, upstream schemas.OptUSD
+	byok           bool
+	tools          uint32
+}
+
+func (s *statedCost) member(key string, v []byte) {
+	switch key {
+	case "cost":
+		s.cost = stated(v, 1)
+	case "cost_in_usd_ticks":
+		s.cost = stated(v, 1e10)
+	case "is_byok":
+		s.byok = string(v) == "true"
+	case "cost_details":
+		s.upstream = stated(get(v, "upstream_inference_cost"), 1)
+	case "num_server_side_tools_used":
+		if n, ok := count(v); ok {
+			s.tools = n
+		}
+	}
+}
+
+func (s *statedCost) sum() schemas.OptUSD {
+	if !s.byok || !s.cost.Known {
+		return s.cost
+	}
+	if !s.upstream.Known {
+		return schemas.OptUSD{} // the fee alone is not what it cost
+	}
+	return schemas.KnownUSD(s.cost.Nano + s.upstream.Nano)
 }
 
 func openAIDetails(u *schemas.Usage, b []byte, input bool, sane *bool) {

@@ -92,8 +92,10 @@ func (d *Dialect) Peek(path string, body []byte) Peek {
 	if m.bad || (m.end > 0 && blank(body, m.end) != len(body)) || !utf8.Valid(body) {
 		p.Gates |= schemas.GateUnreadable
 	}
-	if d.modelInPath {
-		p.Model, p.Stream = pathModel(path)
+	if d.model != nil {
+		var stream bool
+		p.Model, stream = d.model(path)
+		p.Stream = stream || p.Stream && d.Family == FamilyOpenAI // Azure: the body says
 		p.modelAt, p.modelStop = 0, 0
 	}
 	if p.Model == "" {

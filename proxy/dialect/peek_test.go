@@ -107,7 +107,19 @@ func TestGeminiNamesItsModelInThePath(t *testing.T) {
 func TestDialectsAreFoundByPath(t *testing.T) {
 	for _, tt := range []struct{ method, path, want string }{
 		{"POST", "/v1/chat/completions", OpenAIChat},
-		{"POST", "/openai/deployments/x/chat/completions", OpenAIChat},
+		{"POST", "/openai/v1/chat/completions", OpenAIChat},
+		{"POST", "/openai/deployments/x/chat/completions", AzureChat},
+		{"POST", "/openai/deployments/x/completions", AzureCompletions},
+		{"POST", "/openai/deployments/x/embeddings", AzureEmbeddings},
+		{"POST", "/openai/deployments/x/audio/transcriptions", Other},
+		{"POST", "/anthropic/v1/messages", AnthropicMessages},
+		{"POST", "/v1/projects/p/locations/l/publishers/anthropic/models/claude-sonnet-4@20250514:streamRawPredict", VertexAnthropic},
+		{"POST", "/v1/projects/p/locations/l/publishers/mistralai/models/m:rawPredict", Other},
+		{"POST", "/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-pro:streamGenerateContent", GeminiGenerate},
+		{"POST", "/model/eu.anthropic.claude-sonnet-4-20250514-v1%3A0/invoke", BedrockAnthropic},
+		{"POST", "/model/amazon.nova-lite-v1%3A0/invoke", Other},
+		{"POST", "/model/amazon.nova-lite-v1%3A0/converse-stream", BedrockConverse},
+		{"POST", "/v1beta/models/g:countTokens", Other},
 		{"GET", "/v1/chat/completions", Other},
 		{"POST", "/v1/chat/completions/abc", Other},
 		{"POST", "/v1/completions", OpenAICompletions},
@@ -123,6 +135,25 @@ func TestDialectsAreFoundByPath(t *testing.T) {
 	} {
 		if got := Of(tt.method, tt.path).Name; got != tt.want {
 			t.Errorf("%s %s is %s, want %s", tt.method, tt.path, got, tt.want)
+		}
+	}
+}
+
+func TestThePathThatNamesAModelNamesAnother(t *testing.T) {
+	for _, tt := range []struct{ path, model, other, want string }{
+		{"/openai/deployments/my%20gpt/chat/completions", "my gpt", "small", "/openai/deployments/small/chat/completions"},
+		{"/model/arn%3Aaws%3Abedrock%3A%3Ax%2Fanthropic.claude/invoke", "arn:aws:bedrock::x/anthropic.claude", "anthropic.haiku-v1:0", "/model/anthropic.haiku-v1:0/invoke"},
+		{"/model/amazon.nova-pro-v1:0/converse", "amazon.nova-pro-v1:0", "a/b", "/model/a%2Fb/converse"},
+		{"/v1/publishers/anthropic/models/claude@1:rawPredict", "claude@1", "haiku@2", "/v1/publishers/anthropic/models/haiku@2:rawPredict"},
+		{"/v1beta/models/gemini-2.5-pro:generateContent", "gemini-2.5-pro", "gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"},
+		{"/v1/chat/completions", "", "small", "/v1/chat/completions"},
+	} {
+		d := Of("POST", tt.path)
+		if got := d.Peek(tt.path, []byte(`{"messages":[]}`)).Model; got != tt.model {
+			t.Errorf("%s names %q, want %q", tt.path, got, tt.model)
+		}
+		if got := d.Path(tt.path, tt.other); got != tt.want {
+			t.Errorf("%s for %s is %s, want %s", tt.path, tt.other, got, tt.want)
 		}
 	}
 }

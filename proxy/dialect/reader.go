@@ -12,6 +12,7 @@ type Reader struct {
 	d      *Dialect
 	max    int
 	sse    *Scanner
+	frames *Frames
 	buf    []byte
 	over   bool
 	answer Answer
@@ -22,8 +23,11 @@ type Reader struct {
 // max bounds what is kept of a JSON body, and of one event of a stream.
 func (d *Dialect) NewReader(contentType string, max int) *Reader {
 	r := &Reader{d: d, max: max}
-	if IsEventStream(contentType) {
+	switch {
+	case IsEventStream(contentType):
 		r.sse = &Scanner{Max: max, Emit: r.emit}
+	case contentType == "application/vnd.amazon.eventstream":
+		r.frames = &Frames{Max: max, Emit: r.emit}
 	}
 	return r
 }
@@ -48,6 +52,8 @@ func (r *Reader) Write(p []byte) (int, error) {
 	switch {
 	case r.sse != nil:
 		return r.sse.Write(p)
+	case r.frames != nil:
+		return r.frames.Write(p)
 	case r.over:
 	case len(r.buf)+len(p) > r.max:
 		r.buf, r.over = nil, true
@@ -73,6 +79,8 @@ func (r *Reader) Close() *Answer {
 	case r.sse != nil:
 		r.sse.Close()
 		r.answer.Odd = r.answer.Odd || r.sse.Skipped() > 0
+	case r.frames != nil:
+		r.answer.Odd = r.answer.Odd || r.frames.Lost()
 	case r.over:
 		r.answer.OutputBytes = r.answer.Bytes // longer than can be looked at: an estimate is all there is
 	case len(r.buf) > 0:
