@@ -78,10 +78,11 @@ func (o *Observer) count(ev *schemas.RequestEvent, d *Decided, a *Answer, read *
 	whole := ev.Status == schemas.StatusOK || ev.Status == schemas.StatusProviderError && ev.HTTPStatus >= 400
 	switch {
 	case !dialect.Named(ev.Dialect).Readable:
-	case read.HasUsage && (whole || read.Final):
+	case read.HasUsage && (whole && !read.Early || read.Final):
 		ev.Usage, ev.UsageSource = read.Usage, schemas.UsageProvider
-	case whole && (read.Foreign || read.Bytes == 0):
-		// A login page, a 204: not the API's answer, nothing is known.
+	case whole && (read.Foreign || read.Pending || read.Bytes == 0):
+		// A login page, a 204: not the API's answer, nothing is known. Nor is it
+		// of work that goes on.
 	case ev.Status == schemas.StatusRefused, ev.Status == schemas.StatusProviderError && ev.HTTPStatus >= 400, !a.Sent && read.Bytes == 0, read.Failed && read.Events == 0 && !read.HasUsage:
 		// The provider refused it (some say so behind a status of 200), or never
 		// had it: nothing was used.

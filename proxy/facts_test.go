@@ -183,7 +183,7 @@ func checkFact(t *testing.T, file string, a *txtar.Archive, ev schemas.RequestEv
 	got := fact{
 		Status: ev.Status, Dialect: ev.Dialect, Provider: ev.Provider, RequestModel: ev.RequestModel, ResponseModel: ev.ResponseModel, ServiceTier: ev.ServiceTier, Stream: ev.Stream,
 		HTTPStatus: ev.HTTPStatus, ErrorType: ev.ErrorType, FinishReason: ev.FinishReason, UsageSource: string(ev.UsageSource), Cost: ev.Cost.String(), Retry: ev.ClientRetry,
-		Sizes: fmt.Sprintf("%d > %d", ev.RequestBytes, ev.ResponseBytes),
+		Sizes: fmt.Sprintf("%d out, %d back", ev.RequestBytes, ev.ResponseBytes),
 	}
 	if ev.BaselineReject != schemas.RejectNone && ev.BaselineReject != schemas.RejectUnknownModel {
 		got.BaselineReject = ev.BaselineReject.Code()

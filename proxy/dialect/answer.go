@@ -15,6 +15,12 @@ type Answer struct {
 	// Final: the stated usage is that of the whole answer. Without it (a stream
 	// that broke off) the counts are a state on the way.
 	Final bool
+	// Early: what was stated is the opening's, before any output. An end without
+	// more leaves the output to be estimated, however clean.
+	Early bool
+	// Pending: the answer says that the work goes on behind it (a Response in the
+	// background): what it costs is not known.
+	Pending bool
 	// Odd: some stated count was insane and was not taken, or the parts did not
 	// add up and were mended (the doc of each row says how).
 	Odd bool

@@ -142,7 +142,7 @@ func anthropicEvent(a *Answer, _, data []byte) {
 	switch kind {
 	case "message_start":
 		anthropicBody(a, message)
-		a.Final = false
+		a.Final, a.Early = false, true
 	case "content_block_delta":
 		a.block(delta)
 	case "message_delta":
@@ -151,7 +151,7 @@ func anthropicEvent(a *Answer, _, data []byte) {
 		a.raw.output = optCount{}
 		a.takeAnthropic(usage, true)
 		if a.raw.output.set {
-			a.Final = a.FinishReason != ""
+			a.Final, a.Early = a.FinishReason != "", false
 		} else {
 			a.raw.output = before
 		}

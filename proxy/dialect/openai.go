@@ -223,6 +223,8 @@ func responsesBody(a *Answer, body []byte) {
 		}
 	}
 	switch text(status) {
+	case "queued", "in_progress":
+		a.Pending = true
 	case "completed", "incomplete", "failed", "cancelled":
 		set(&a.FinishReason, status)
 		set(&a.FinishReason, incomplete)
@@ -261,7 +263,7 @@ func responsesEvent(a *Answer, _, data []byte) {
 		a.OutputBytes += textBytes(delta)
 		if response != nil {
 			responsesBody(a, response)
-			a.Final = false
+			a.Final, a.Pending = false, false
 		}
 	}
 }
