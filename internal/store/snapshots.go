@@ -59,30 +59,57 @@ var said = [len(replay.Fields)]string{
 	"classifier_version", "prompt_hash",
 }
 
-// Decisions implements replay.Log. It reads a day at a time, so that neither
-// side holds more than a few blocks.
+// windowRows is about how many rows one query reads: few enough to be done
+// within a reader's time limit, many enough for the queries not to matter.
+const windowRows = 1_000_000
+
+// Decisions implements replay.Log. It reads some hours at a time, so that
+// neither side holds more than a few blocks.
 func (s *Store) Decisions(ctx context.Context, project string, from, to time.Time, fn func(*replay.Recorded) error) error {
-	var first, last time.Time
-	row := s.conn.QueryRow(ctx, "SELECT min(ts), max(ts) FROM gnomon.requests WHERE "+between, project, from.UnixMilli(), to.UnixMilli())
-	if err := row.Scan(&first, &last); err != nil {
-		return fmt.Errorf("read the period of the log: %w", err)
+	windows, err := s.windows(ctx, project, from, to)
+	if err != nil {
+		return err
 	}
 	sql := "SELECT request_id, ts, snapshot_hash, inputs, concat(" + strings.Join(said[:], `, '\0', `) + `, '\0') AS said,
     if(served_model != '' AND NOT fallback AND (served_model != request_model OR ` + baseProvider + ` != provider), concat(provider, '/', served_model), '') AS served
 FROM gnomon.requests FINAL WHERE ` + between + " AND status != 'lost'"
-	for day := first.UTC().Truncate(24 * time.Hour); !day.After(last); day = day.AddDate(0, 0, 1) {
-		lo, hi := day, day.AddDate(0, 0, 1)
+	for _, w := range windows {
+		if err := s.decisions(ctx, sql, fn, project, w[0].UnixMilli(), w[1].UnixMilli()); err != nil {
+			return fmt.Errorf("read decisions of %s to %s: %w", w[0].Format(time.RFC3339), w[1].Format(time.RFC3339), err)
+		}
+	}
+	return nil
+}
+
+// windows cuts a period into runs of hours that hold about windowRows.
+func (s *Store) windows(ctx context.Context, project string, from, to time.Time) ([][2]time.Time, error) {
+	type hour struct {
+		at time.Time
+		n  uint64
+	}
+	hours, err := query(ctx, s, "the hours of the log", "SELECT toStartOfHour(ts) AS hour, count() FROM gnomon.requests WHERE "+between+" GROUP BY hour ORDER BY hour", func(row scanner) (h hour, err error) {
+		return h, row.Scan(&h.at, &h.n)
+	}, project, from.UnixMilli(), to.UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	var all [][2]time.Time
+	rows := uint64(windowRows)
+	for _, h := range hours {
+		lo, hi := h.at.UTC(), h.at.UTC().Add(time.Hour)
 		if lo.Before(from) {
 			lo = from
 		}
 		if hi.After(to) {
 			hi = to
 		}
-		if err := s.decisions(ctx, sql, fn, project, lo.UnixMilli(), hi.UnixMilli()); err != nil {
-			return fmt.Errorf("read decisions of %s: %w", day.Format(time.DateOnly), err)
+		if rows+h.n > windowRows {
+			all, rows = append(all, [2]time.Time{lo, hi}), 0
 		}
+		all[len(all)-1][1] = hi
+		rows += h.n
 	}
-	return nil
+	return all, nil
 }
 
 func (s *Store) decisions(ctx context.Context, sql string, fn func(*replay.Recorded) error, args ...any) error {
