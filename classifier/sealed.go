@@ -100,3 +100,7 @@ func (s *Sealed) Assesses() bool {
 	now := thisBuild()
 	return s.Origin.Version == now.Version && s.Origin.Model == now.Model
 }
+
+// Admits returns how many scores a threshold lets through: those below it, in
+// 1/65535; 0 lets nothing through. It is how Decide reads a threshold.
+func Admits(threshold float64) uint32 { return admits(threshold) }

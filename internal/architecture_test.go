@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"classifier":          {"schemas", "proxy/dialect"},
 	"classifier/training": {"schemas", "classifier", "analyzer"},
 	"analyzer":            {"schemas", "analyzer"},
+	"analyzer/whatif":     {"schemas", "analyzer", "classifier", "savings"},
 	"activation":          {"schemas"},
 	"rehearsal":           {"schemas", "savings", "classifier", "proxy/dialect", "proxy/translate"},
 	"proxy":               {"schemas", "proxy", "classifier", "savings"},

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// manyRows writes n rows of 14 days straight into the table, of 12 workloads and
+// 3 models: what the figures of aggregates rest on. The words and spreads are
+// made up; the columns are those that ingest fills.
+func manyRows(b testing.TB, s *Store, project string, n int) (from time.Time) {
+	b.Helper()
+	from = time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
+	const batch = 25_000
+	for at := 0; at < n; at += batch {
+		rows := min(batch, n-at)
+		sql := fmt.Sprintf(`INSERT INTO gnomon.requests (project, ts, request_id, revision, boot_id, seq, status, workload, session, dialect, operation, provider, request_model, served_model,
+    service_tier, mode, arm, http_status, input_tokens, cache_read_tokens, output_tokens, usage_source, cost, list_cost, baseline_cost, would_route, would_cost, score, novelty, gates, candidates, rejects)
+SELECT '%s', fromUnixTimestamp64Milli(toInt64(%d + intDiv(number * 1209600000, %d))), generateUUIDv7(), 1, 7, number + 1, if(h %% 500 = 0, 'provider_error', 'ok'),
+    concat('team', toString(h %% 3), '/workload', toString(h %% 12)), hex(h %% 100000), 'openai.chat', 'chat', 'openai', ['gpt-4o', 'gpt-4.1', 'gpt-4o-2024-08-06'][h %% 3 + 1] AS m, m,
+    'default', 'observe', 'none', 200, toUInt32(100 + pow(h %% 1000, 2) / 80), if(h %% 4 = 0, 64, 0), toUInt32(20 + h %% 700), 'provider', toDecimal64(h %% 100000, 0) / 10000000 AS c, c, c,
+    'openai/gpt-4o-mini', c / 16, (h %% 65536) / 65535, 0.1, [0, 0, 1, 16, 17, 4][h %% 6 + 1], ['openai/gpt-4o-mini'], [0]
+FROM (SELECT number, cityHash64(number) AS h FROM numbers(%d, %d)) SETTINGS max_insert_threads = 1, max_block_size = 20000, min_insert_block_size_rows = 100000, max_threads = 1`, project, from.UnixMilli(), n, at, rows)
+		if err := s.conn.Exec(b.Context(), sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return from
+}
+
+// BenchmarkWhatIf sums ten million rows, as many as WHATIF_ROWS says.
+func BenchmarkWhatIf(b *testing.B) {
+	s, project := open(b)
+	n := 10_000_000
+	if v := os.Getenv("WHATIF_ROWS"); v != "" {
+		if _, err := fmt.Sscan(v, &n); err != nil {
+			b.Fatal(err)
+		}
+	}
+	from := manyRows(b, s, project, n)
+	var scores []uint16
+	for i := range 20 {
+		scores = append(scores, uint16(i*65535/20))
+	}
+	cells := 0
+	for b.Loop() {
+		got, err := s.WhatIf(b.Context(), project, from, from.AddDate(0, 0, 14), scores, []uint32{4096, 8192, 16384, 32768, 65536, 128_000, 200_000, 272_000})
+		if err != nil {
+			b.Fatal(err)
+		}
+		rows := uint64(0)
+		for i := range got {
+			rows += got[i].Requests
+		}
+		if rows != uint64(n) {
+			b.Fatalf("%d rows of %d", rows, n)
+		}
+		cells = len(got)
+	}
+	b.ReportMetric(float64(cells), "cells")
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/look")
+}
