@@ -84,6 +84,7 @@ func (s *server) apiRoutes(mux *http.ServeMux) {
 	get("/workloads", s.apiWorkloads)
 	get("/workloads/{w...}", s.apiWorkload)
 	get("/report", s.apiReport)
+	get("/whatif", s.apiWhatIf)
 	get("/requests", s.apiRequests)
 	get("/requests/{id}", s.apiRequest)
 	get("/verdicts", s.apiVerdicts)

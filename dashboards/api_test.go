@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 
+	"github.com/gnomon-llm/gnomon/analyzer/whatif"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -252,5 +254,26 @@ func TestJSONPostsNeedTheirContentType(t *testing.T) {
 	h.ServeHTTP(w, r)
 	if w.Code != 400 || len(f.policies["support/summary"]) != 0 {
 		t.Errorf("status %d %s", w.Code, w.Body)
+	}
+}
+
+func TestWhatIfIsAskedAsTheAddressSays(t *testing.T) {
+	var asked WhatIf
+	c := Config{Project: "acme", Data: newFake(time.Now()), WhatIf: func(_ context.Context, q WhatIf) (*whatif.Result, error) {
+		asked = q
+		return &whatif.Result{Project: q.Project, Notes: []string{"n"}, Workloads: []whatif.Frontier{{Workload: "a/b", Points: []whatif.Point{{Threshold: .3, Evidence: whatif.Nothing}}}}}, nil
+	}}
+	h, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, body := call(t, h, http.MethodGet, "/api/v1/whatif?workload=a%2Fb&threshold=0.3&threshold=0.5&ladder=openai%2Fx%3Dopenai%2Fy&from=2026-11-03T00:00:00Z", "")
+	if code != http.StatusOK || !strings.Contains(body, `"quality"`) || asked.Workload != "a/b" || len(asked.Thresholds) != 2 || len(asked.Ladders) != 1 || asked.Ladders[0].Candidates[0] != "openai/y" || asked.From.Day() != 3 {
+		t.Errorf("%d: %s; asked %+v", code, body, asked)
+	}
+	for _, wrong := range []string{"threshold=2", "threshold=x", "ladder=x", "from=monday"} {
+		if w := send(h, http.MethodGet, "/api/v1/whatif?"+wrong, ""); w.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", wrong, w.Code, w.Body)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/analyzer/whatif"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -45,6 +46,8 @@ type Config struct {
 	Explain func(context.Context, schemas.RequestEvent) (Explanation, error)
 	// Report is GET /api/v1/report; nil: totals and verdicts as the pages have them.
 	Report func(ctx context.Context, project string) (any, error)
+	// WhatIf scores the log under a policy that never ran; nil: that is not offered.
+	WhatIf func(context.Context, WhatIf) (*whatif.Result, error)
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }

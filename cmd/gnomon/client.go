@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -86,7 +87,11 @@ func (c *client) post(ctx context.Context, path string, body, into any) error {
 }
 
 func (c *client) do(ctx context.Context, method, path string, body []byte, into any) error {
-	u := c.base + "/api/v1" + path + "?project=" + url.QueryEscape(c.project)
+	sign := "?"
+	if strings.Contains(path, "?") {
+		sign = "&"
+	}
+	u := c.base + "/api/v1" + path + sign + "project=" + url.QueryEscape(c.project)
 	req, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
 	if err != nil {
 		return err

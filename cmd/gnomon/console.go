@@ -22,6 +22,7 @@ func (n *node) console() (http.Handler, error) {
 		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts},
 		Keys:    keyActions{n.c, n.keys},
 		Explain: n.explainer().Explain,
+		WhatIf:  n.whatIf,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
 	})
 }

@@ -215,6 +215,45 @@ func TestEveryDecisionOfANodeIsReplayed(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitDone || r.Decisions != uint64(summary.Requests) || r.Differing != 0 || r.NotReplayable != 0 || r.Assessments.Note != "" {
 		t.Errorf("status %d, %d requests: %s%s %v", code, summary.Requests, out, errs, err)
 	}
+	var frontier struct {
+		Requests uint64
+		Frontier []struct {
+			Workload string
+			Points   []struct {
+				Routed  uint64
+				Saving  int64  `json:"saving_month"`
+				Quality *struct{}
+			}
+		}
+	}
+	what := []string{"whatif", "--project", "acme", "--set", "admin.addr=" + n.adminLn.Addr().String()}
+	code, out, errs = call(t, append(what, "--json")...)
+	if err := json.Unmarshal([]byte(out), &frontier); err != nil || code != exitDone || frontier.Requests != uint64(summary.Requests) || len(frontier.Frontier) < 5 || len(frontier.Frontier[0].Points) < 20 {
+		t.Errorf("status %d, %d requests: %.400s%s %v", code, summary.Requests, out, errs, err)
+	}
+	for _, f := range frontier.Frontier {
+		last := uint64(0)
+		for _, p := range f.Points {
+			if p.Routed < last || p.Quality != nil && p.Routed > 0 {
+				t.Errorf("%s: %+v", f.Workload, f.Points)
+				break
+			}
+			last = p.Routed
+		}
+	}
+	code, out, errs = call(t, append(what, "--threshold", "0.37,1", "--workload", frontier.Frontier[0].Workload)...)
+	if code != exitDone || !strings.Contains(out, "0.37") || !strings.Contains(out, "no graded pair") || !strings.Contains(out, "no promise") || strings.Contains(out, "0.45") {
+		t.Errorf("status %d: %s%s", code, out, errs)
+	}
+	code, out, _ = call(t, append(what, "--json", "--from", "2020-01-01", "--to", "2020-02-01")...)
+	if code != exitDone || !strings.Contains(out, `"frontier":[]`) && !strings.Contains(out, `"frontier": []`) {
+		t.Errorf("status %d: %s", code, out)
+	}
+	for _, wrong := range [][]string{{"--threshold", "2"}, {"--ladder", "gpt-4o"}} {
+		if code, _, errs := call(t, append(what, wrong...)...); code != exitUsage {
+			t.Errorf("%v: status %d: %s", wrong, code, errs)
+		}
+	}
 	if code, _, errs := call(t, append(ask, "--from", "yesterday")...); code != exitUsage || !strings.Contains(errs, "2026-11-03") {
 		t.Errorf("status %d: %s", code, errs)
 	}

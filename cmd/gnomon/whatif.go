@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gnomon-llm/gnomon/analyzer/report"
+	"github.com/gnomon-llm/gnomon/analyzer/whatif"
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/dashboards"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// whatIf asks the log with this node's ladders, prices and policies.
+func (n *node) whatIf(ctx context.Context, ask dashboards.WhatIf) (*whatif.Result, error) {
+	reader, err := n.storeNow()
+	if err != nil {
+		return nil, err
+	}
+	parts := classifier.Parts{
+		Project: ask.Project, Ladders: slices.Clone(n.ladders), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
+		Policies: n.keeper.Latest(), DraftThreshold: n.c.Proxy.DraftThreshold,
+	}
+	for _, l := range ask.Ladders {
+		parts.Ladders = slices.DeleteFunc(parts.Ladders, func(have classifier.Ladder) bool { return have.Baseline == l.Baseline })
+		parts.Ladders = append(parts.Ladders, l)
+	}
+	q := whatif.Question{Project: ask.Project, Workload: ask.Workload, From: ask.From, To: ask.To, Thresholds: ask.Thresholds, Parts: parts, Prices: n.book}
+	if q.From.IsZero() {
+		q.From = time.Unix(0, 0).UTC()
+	}
+	if q.To.IsZero() {
+		q.To = time.Now().UTC().AddDate(0, 0, 1)
+	}
+	return whatif.Ask(ctx, reader, q)
+}
+
+func (a *app) whatIfCmd() *cobra.Command {
+	var period period
+	var thresholds []float64
+	var ladders []string
+	var workload string
+	cmd := &cobra.Command{
+		Use:   "whatif",
+		Short: "What another ladder or threshold would have saved, and what is known of its quality",
+		Long: `Scores the recorded requests again under a policy that never ran, and shows for each
+workload what would be saved against what is known of quality. Without flags: the ladder
+in use over a grid of thresholds. A projection, labelled by the evidence behind each
+point; what supports an activation is a verdict (gnomon report).`,
+		Example: `  gnomon whatif --threshold 0.3 --threshold 0.6
+  gnomon whatif --ladder openai/gpt-4o=openai/gpt-4.1-mini,openai/gpt-4o-mini --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := whatIfQuery(&period, thresholds, ladders, workload)
+			if err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.raw(cmd, c, "/whatif?"+q.Encode())
+			}
+			var r whatif.Result
+			if err := c.get(cmd.Context(), "/whatif?"+q.Encode(), &r); err != nil {
+				return err
+			}
+			writeWhatIf(a.stdout, &r, len(thresholds) > 0)
+			return nil
+		},
+	}
+	period.flags(cmd)
+	cmd.Flags().Float64SliceVar(&thresholds, "threshold", nil, "route requests with a score up to this; several with commas (default: a grid)")
+	cmd.Flags().StringArrayVar(&ladders, "ladder", nil, "provider/model=provider/cheaper,provider/cheapest instead of the ladder in use; may be repeated")
+	cmd.Flags().StringVar(&workload, "workload", "", "only this one")
+	return cmd
+}
+
+func whatIfQuery(p *period, thresholds []float64, ladders []string, workload string) (url.Values, error) {
+	q := url.Values{}
+	from, to, err := p.times()
+	if err != nil {
+		return nil, err
+	}
+	if p.from != "" {
+		q.Set("from", from.Format(time.RFC3339))
+	}
+	if p.to != "" {
+		q.Set("to", to.Format(time.RFC3339))
+	}
+	for _, t := range thresholds {
+		if !(t >= 0 && t <= 1) {
+			return nil, fmt.Errorf("%w: --threshold %v: want a score from 0 to 1", errUsage, t)
+		}
+		q.Add("threshold", strconv.FormatFloat(t, 'g', -1, 64))
+	}
+	for _, l := range ladders {
+		if _, err := whatif.ParseLadder(l); err != nil {
+			return nil, fmt.Errorf("%w: --ladder: %w", errUsage, err)
+		}
+		q.Add("ladder", l)
+	}
+	if workload != "" {
+		q.Set("workload", workload)
+	}
+	return q, nil
+}
+
+// writeWhatIf prints the frontier of each workload; of a grid every second step.
+func writeWhatIf(w io.Writer, r *whatif.Result, all bool) {
+	if len(r.Workloads) == 0 {
+		fmt.Fprintf(w, "%s: nothing to say: of %s requests none could go to a cheaper model of the ladder.\n", r.Project, report.Count(int64(r.Requests)))
+		return
+	}
+	simulated := ""
+	if r.Simulated {
+		simulated = "  SIMULATED"
+	}
+	fmt.Fprintf(w, "%s: %s requests scored again under policies that never ran.%s\n", r.Project, report.Count(int64(r.Requests)), simulated)
+	for i := range r.Workloads {
+		f := &r.Workloads[i]
+		fmt.Fprintf(w, "\n%s  %s requests, %s a month at the models asked for\n", f.Workload, report.Count(int64(f.Requests)), report.Money(f.BaselineMonth))
+		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "  threshold\trouted\twould save a month\tquality, all requests\tevidence")
+		for k := range f.Points {
+			if p := &f.Points[k]; all || p.Draft || k%2 == 1 {
+				fmt.Fprintf(t, "  %.3g%s\t%.0f %%\t%s\t%s\t%s\n", p.Threshold, draftMark(p), 100*p.RoutedShare, savingOf(p), qualityOf(p), evidenceWords(p))
+			}
+		}
+		_ = t.Flush()
+		fmt.Fprintf(w, "  today: %s\n", todayWords(&f.Today))
+	}
+	fmt.Fprintln(w)
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, " ", note)
+	}
+}
+
+func draftMark(p *whatif.Point) string {
+	if p.Draft {
+		return " draft"
+	}
+	return ""
+}
+
+func savingOf(p *whatif.Point) string {
+	if p.SavingLo == nil || p.SavingHi == nil {
+		return report.Money(p.SavingMonth)
+	}
+	return fmt.Sprintf("%s [%s … %s]", report.Money(p.SavingMonth), report.Money(*p.SavingLo), report.Money(*p.SavingHi))
+}
+
+func qualityOf(p *whatif.Point) string {
+	if p.Quality == nil {
+		return "not known"
+	}
+	return fmt.Sprintf("%+.1f pp [%+.1f … %+.1f]", 100*p.Quality.Point, 100*p.Quality.Lo, 100*p.Quality.Hi)
+}
+
+func evidenceWords(p *whatif.Point) string {
+	switch p.Evidence {
+	case whatif.Nothing:
+		return "no graded pair: the classifier's score alone"
+	case whatif.Partly:
+		return fmt.Sprintf("pairs for %.0f %% of it", 100*p.Covered)
+	}
+	return report.Count(int64(p.Pairs)) + " pairs"
+}
+
+func todayWords(p *whatif.Point) string {
+	if p.Mode != schemas.ModeCanary && p.Mode != schemas.ModeLive {
+		return string(p.Mode) + ": every request goes to the model it asks for."
+	}
+	return fmt.Sprintf("%s, threshold %.3g, %.3g %% of the sessions: %s a month, %s.", p.Mode, p.Threshold, 100*p.Treated, savingOf(p), qualityOf(p))
+}
+
