@@ -221,7 +221,7 @@ func TestEveryDecisionOfANodeIsReplayed(t *testing.T) {
 			Workload string
 			Points   []struct {
 				Routed  uint64
-				Saving  int64  `json:"saving_month"`
+				Saving  int64 `json:"saving_month"`
 				Quality *struct{}
 			}
 		}

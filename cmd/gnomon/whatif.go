@@ -182,4 +182,3 @@ func todayWords(p *whatif.Point) string {
 	}
 	return fmt.Sprintf("%s, threshold %.3g, %.3g %% of the sessions: %s a month, %s.", p.Mode, p.Threshold, 100*p.Treated, savingOf(p), qualityOf(p))
 }
-
