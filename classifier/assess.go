@@ -9,29 +9,45 @@ import "math"
 // dialect is openai.chat, anthropic.messages or openai.responses; bodies of
 // other dialects are read as far as their keys are the same. A body that is no
 // JSON object has GateUnreadable.
-func Assess(dialect string, body []byte) (Features, Assessment) {
+func Assess(dialect string, body []byte) (Features, Assessment) { return builtin.Assess(dialect, body) }
+
+// Assess is the package's Assess under the model's weights.
+func (m *Model) Assess(dialect string, body []byte) (Features, Assessment) {
 	var w walker
 	var system, user words
-	w.assess(dialect, body, &system, &user)
+	g := grams{weights: &m.w.Words}
+	w.assess(dialect, body, m, &system, &user, &g)
+	t := task(&w.f, &system, &user)
 	return w.f, Assessment{
-		Score:   score(&w.f.Lexical),
+		Score:   m.score(&w.f, t, &g),
 		Novelty: novelty(&user),
-		Task:    task(&w.f, &system, &user),
+		Task:    t,
 		Version: Version,
 	}
 }
 
+// Examine is Assess for training: besides the features and the task class it
+// returns the slots of the distinct words and pairs, and what each weighs at
+// their number.
+func Examine(dialect string, body []byte) (f Features, t TaskClass, slots []uint32, each float64) {
+	var w walker
+	var system, user words
+	g := grams{weights: new([Slots]int16), found: &slots}
+	w.assess(dialect, body, builtin, &system, &user, &g)
+	return w.f, task(&w.f, &system, &user), slots, float64(gramScale(g.n)) / (1 << 20)
+}
+
 // assess walks the body and looks at its texts.
-func (w *walker) assess(dialect string, body []byte, system, user *words) {
+func (w *walker) assess(dialect string, body []byte, m *Model, system, user *words, g *grams) {
 	w.walk(dialect, body)
 	var buf [maxLook + 64]byte
 	if w.system.n > 0 {
 		text := w.system.look(w.b, &buf)
 		var places [printWords]span
 		w.f.SystemPrint, _ = fingerprint(text, &places)
-		system.look(text[:min(len(text), 1024)])
+		system.look(text[:min(len(text), 1024)], m, nil)
 	}
-	user.look(w.user.look(w.b, &buf))
+	user.look(w.user.look(w.b, &buf), m, g)
 	user.features(&w.f.Lexical, w.f.LastUserBytes)
 }
 

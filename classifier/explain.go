@@ -10,7 +10,7 @@ import (
 // Contribution is one reason for a score.
 type Contribution struct {
 	Text  string  // "a long question (812 words)"
-	Share float64 // of the score's distance from the middle, on the log-odds scale; above 0 speaks for the strong model
+	Share float64 // of the predicted gain, in standard deviations of the graded prompts; above 0 speaks for the strong model
 }
 
 // explained is how many contributions Explain returns.
@@ -32,22 +32,30 @@ var lexicalWords = [16][2]string{
 // first, against a middling prompt of the graded data. It is for people; the
 // score itself is Assess's.
 func Explain(dialect string, body []byte) []Contribution {
-	features, _ := Assess(dialect, body)
-	return Contributions(&features)
+	features, assessment := Assess(dialect, body)
+	return Contributions(&features, &assessment)
 }
 
-// Contributions is Explain from recorded features: no body is needed.
-func Contributions(f *Features) []Contribution {
-	x := &f.Lexical
-	out := make([]Contribution, 0, len(weights))
-	for j, w := range weights {
-		seen := max(lowest[j], min(x[j], highest[j]))
-		points := float64(w) / 65536 * float64(seen-middle[j]) / 256
-		if math.Abs(points) < 0.05 {
-			continue
-		}
-		out = append(out, Contribution{Text: lexicalWords[j][0] + " (" + fmt.Sprintf(lexicalWords[j][1], lexicalValue(j, x[j])) + ")", Share: points})
+// Contributions is Explain from what was recorded: no body is needed. The words
+// themselves are not recorded; what they did is what the features leave of the
+// score. Of an assessment by another version nothing is said.
+func Contributions(f *Features, a *Assessment) []Contribution {
+	if a.Version != Version {
+		return nil
 	}
+	out := make([]Contribution, 0, len(f.Lexical)+2)
+	say := func(text string, gain int64) {
+		if points := float64(gain) / 65536; math.Abs(points) >= 0.05 {
+			out = append(out, Contribution{Text: text, Share: points})
+		}
+	}
+	for j, x := range f.Lexical {
+		say(lexicalWords[j][0]+" ("+fmt.Sprintf(lexicalWords[j][1], lexicalValue(j, x))+")", builtin.feature(j, x))
+	}
+	if int(a.Task) < len(builtin.w.Task) {
+		say("its kind of task ("+a.Task.String()+")", int64(builtin.w.Task[a.Task]))
+	}
+	say("what its words are about", builtin.unrank(a.Score)-builtin.shape(f, a.Task))
 	slices.SortStableFunc(out, func(a, b Contribution) int {
 		if c := math.Abs(b.Share) - math.Abs(a.Share); c != 0 {
 			return int(math.Copysign(1, c))

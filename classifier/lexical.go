@@ -51,19 +51,23 @@ type words struct {
 	seen                                       [32]uint64 // a sketch of the words seen
 }
 
-// look counts a text of lines that each end in a newline.
-func (w *words) look(text []byte) {
+// look counts a text of lines that each end in a newline. Its words go to g,
+// where that is not nil.
+func (w *words) look(text []byte, m *Model, g *grams) {
 	for i := 0; i < len(text); {
 		c := text[i]
 		switch byteClass[c] {
 		case isLetter, isHigh:
-			i = w.word(text, i)
+			i = w.word(text, i, m, g)
 		case isDigit:
 			from := i
 			for i++; i < len(text) && byteClass[text[i]] == isDigit; i++ {
 			}
 			w.digits += uint32(i - from)
 			w.numbers++
+			if g != nil {
+				g.number(i - from)
+			}
 		case isSpace:
 			i++
 			if c == '\n' {
@@ -74,6 +78,9 @@ func (w *words) look(text []byte) {
 			}
 		default:
 			w.mark(c)
+			if g != nil {
+				g.mark(c)
+			}
 			i++
 		}
 	}
@@ -89,7 +96,7 @@ func (w *words) mark(c byte) {
 }
 
 // word reads the word at i and returns the place after it.
-func (w *words) word(text []byte, i int) int {
+func (w *words) word(text []byte, i int, m *Model, g *grams) int {
 	h := uint32(wordSeed)
 	var letters uint32
 	for ; i < len(text); i++ {
@@ -114,6 +121,9 @@ func (w *words) word(text []byte, i int) int {
 done:
 	w.words++
 	w.letters += letters
+	if g != nil {
+		g.word(h)
+	}
 	if letters >= 9 {
 		w.long++
 	}
@@ -123,7 +133,7 @@ done:
 		w.distinct++
 	}
 	if letters >= 3 {
-		if familiar(h) {
+		if m.familiar(h) {
 			w.known++
 		} else {
 			w.unknown++

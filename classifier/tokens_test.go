@@ -46,7 +46,7 @@ func TestPredictedTokens(t *testing.T) {
 }
 
 func TestPredictedTokensOfGradedPrompts(t *testing.T) {
-	rows := readGraded(t)
+	rows := gradedPrompts(t)
 	tiktoken.SetBpeLoader(tiktokenloader.NewOfflineLoader())
 	enc, err := tiktoken.GetEncoding("o200k_base")
 	if err != nil {
@@ -54,8 +54,8 @@ func TestPredictedTokensOfGradedPrompts(t *testing.T) {
 	}
 	var off []float64
 	for i := 0; i < len(rows); i += 25 {
-		f, _ := Assess(chat, chatBody(t, rows[i].Prompt))
-		off = append(off, math.Abs(float64(f.PromptTokens)/float64(len(enc.Encode(rows[i].Prompt, nil, nil))+7)-1))
+		f, _ := Assess(chat, chatBody(t, rows[i]))
+		off = append(off, math.Abs(float64(f.PromptTokens)/float64(len(enc.Encode(rows[i], nil, nil))+7)-1))
 	}
 	slices.Sort(off)
 	median, p95 := off[len(off)/2], off[len(off)*95/100]

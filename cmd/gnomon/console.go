@@ -36,7 +36,7 @@ func (n *node) explainer() *dashboards.Explainer {
 		},
 		Contributions: func(in *classifier.Inputs) []dashboards.Contribution {
 			var list []dashboards.Contribution
-			for _, c := range classifier.Contributions(&in.Features) {
+			for _, c := range classifier.Contributions(&in.Features, &in.Assessment) {
 				list = append(list, dashboards.Contribution{Feature: c.Text, Effect: c.Share})
 			}
 			return list
