@@ -70,6 +70,11 @@ func (o *Options) target(r *Row) float64 {
 	return sum / float64(n)
 }
 
+// SteepestGain bounds what a workload's pairs may make of the score: gain per
+// unit of it. On rows that a model had not seen it is .2 to .4; pairs that it
+// was fitted on give up to 1.
+const SteepestGain = .4
+
 // ErrRows says that the rows are too few or too much alike to fit anything.
 var ErrRows = errors.New("too few graded rows")
 
@@ -174,6 +179,17 @@ func meanAPGR(in []example, gain []float64) float64 {
 		}
 	}
 	return sum / weight
+}
+
+// MeanAPGR is how a model ranks rows: the mean of APGR over sources, weighted by
+// the root of their size.
+func MeanAPGR(rows []Row, m *classifier.Model) float64 {
+	in, gain := make([]example, len(rows)), make([]float64, len(rows))
+	for i := range rows {
+		_, a := m.Assess("openai.chat", ChatBody(rows[i].Prompt))
+		in[i].row, gain[i] = &rows[i], float64(a.Score)
+	}
+	return meanAPGR(in, gain)
 }
 
 func fit(l *layout, in []example, penalty float64) []float64 {

@@ -109,6 +109,7 @@ func (a *app) root() *cobra.Command {
 	f.StringArrayVar(&a.set, "set", nil, "set a configuration key: --set proxy.addr=:9090")
 	root.AddCommand(a.serveCmd(), a.demoCmd(), a.engineCmd(), a.statusCmd(), a.workloadsCmd(), a.reportCmd(), a.activateCmd(), a.rollbackCmd(), a.keysCmd(),
 		a.sqlCmd(), a.migrateCmd(), a.pricesCmd(), a.replayCmd(), a.whatIfCmd(), a.doctorCmd(), a.configCmd())
+	root.AddCommand(a.assessCmd(), a.trainCmd())
 	return root
 }
 

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gnomon-llm/gnomon/analyzer/calibration"
+	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/classifier/training"
+)
+
+// assessCmd asks the classifier alone, with the very code of the proxy.
+func (a *app) assessCmd() *cobra.Command {
+	var input, weights, evidence string
+	cmd := &cobra.Command{
+		Use:   "assess",
+		Short: "Assess prompts: JSON Lines in (id, workload, prompt or request), JSON Lines out",
+		Long: `Reads one JSON object a line: id, workload, and either prompt (text) or request (the body
+as a client would send it, with dialect where it is not openai.chat). Writes one a line, in
+the same order: id, score (0 to 1: how much the strong model is needed), p_adequate (that the
+cheaper model's answer is no worse), novelty and task_class.
+
+--evidence FILE takes graded pairs (workload, prompt or request, strong_score, weak_score, and
+probability where they were sampled): each workload's level and slope are then estimated from
+them, drawn towards what all have in common. score is then half of one plus the expected gain.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) (err error) {
+			as := assessor{model: classifier.Builtin()}
+			if weights != "" {
+				if as.model, err = readWeights(weights); err != nil {
+					return err
+				}
+			}
+			if evidence != "" {
+				if err := as.learn(evidence); err != nil {
+					return err
+				}
+			}
+			in, done, err := openInput(input)
+			if err != nil {
+				return err
+			}
+			defer done()
+			return as.run(in, a.stdout)
+		},
+	}
+	cmd.Flags().StringVar(&input, "input", "-", "file of JSON Lines; - is standard input")
+	cmd.Flags().StringVar(&weights, "weights", "", "file of weights (gnomon train); default: the shipped ones")
+	cmd.Flags().StringVar(&evidence, "evidence", "", "file of graded pairs, JSON Lines, to calibrate workloads by")
+	return cmd
+}
+
+func readWeights(name string) (*classifier.Model, error) {
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	m, err := classifier.ReadWeights(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return m, nil
+}
+
+func openInput(name string) (io.Reader, func(), error) {
+	if name == "" || name == "-" {
+		return os.Stdin, func() {}, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: --input: %w", errUsage, err)
+	}
+	return f, func() { _ = f.Close() }, nil
+}
+
+// assessor assesses lines, calibrated where there is evidence.
+type assessor struct {
+	model          *classifier.Model
+	gain, adequate *calibration.Model // nil without evidence
+}
+
+// asked is one line of input.
+type asked struct {
+	ID       json.RawMessage `json:"id"`
+	Workload string          `json:"workload"`
+	Prompt   *string         `json:"prompt"`
+	Request  json.RawMessage `json:"request"`
+	Dialect  string          `json:"dialect"`
+
+	Strong      *float64 `json:"strong_score"`
+	Weak        *float64 `json:"weak_score"`
+	Probability float64  `json:"probability"`
+}
+
+// answered is one line of output.
+type answered struct {
+	ID        json.RawMessage `json:"id"`
+	Score     float64         `json:"score"`
+	PAdequate float64         `json:"p_adequate"`
+	Novelty   float64         `json:"novelty"`
+	TaskClass string          `json:"task_class"`
+}
+
+// assess returns score and adequacy by the prompt alone, and the rest.
+func (as *assessor) assess(q *asked) (score, adequate float64, a classifier.Assessment, err error) {
+	body, dialect := []byte(q.Request), q.Dialect
+	switch {
+	case len(body) == 0 && q.Prompt == nil:
+		return 0, 0, a, errors.New("neither prompt nor request")
+	case len(body) == 0:
+		body = training.ChatBody(*q.Prompt)
+	case body[0] == '"': // a request may stand as text, byte for byte as it was sent
+		var text string
+		if err := json.Unmarshal(body, &text); err != nil {
+			return 0, 0, a, err
+		}
+		body = []byte(text)
+	}
+	if dialect == "" {
+		dialect = "openai.chat"
+	}
+	f, a := as.model.Assess(dialect, body)
+	return float64(a.Score) / math.MaxUint16, as.model.Adequate(&f, &a), a, nil
+}
+
+// learn fits the workloads' effects to graded pairs.
+func (as *assessor) learn(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("%w: --evidence: %w", errUsage, err)
+	}
+	defer func() { _ = f.Close() }()
+	var gains, adequates []calibration.Observation
+	err = eachLine(f, func(q *asked) error {
+		if q.Strong == nil || q.Weak == nil {
+			return errors.New("a graded pair needs strong_score and weak_score")
+		}
+		if q.Probability < 0 || q.Probability > 1 {
+			return fmt.Errorf("the probability %v is not between 0 and 1", q.Probability)
+		}
+		score, adequate, _, err := as.assess(q)
+		if err != nil {
+			return err
+		}
+		o := calibration.Observation{Workload: q.Workload, Prior: score, Outcome: *q.Strong - *q.Weak}
+		if q.Probability > 0 {
+			o.Weight = 1 / q.Probability
+		}
+		gains = append(gains, o)
+		o.Prior, o.Outcome = adequate, 0
+		if *q.Weak >= *q.Strong {
+			o.Outcome = 1
+		}
+		adequates = append(adequates, o)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if len(gains) > 0 {
+		as.gain, as.adequate = calibration.Fit(gains, training.SteepestGain), calibration.Fit(adequates, 1)
+	}
+	return nil
+}
+
+func (as *assessor) run(in io.Reader, out io.Writer) error {
+	w := bufio.NewWriter(out)
+	enc := json.NewEncoder(w)
+	err := eachLine(in, func(q *asked) error {
+		score, adequate, a, err := as.assess(q)
+		if err != nil {
+			return err
+		}
+		if as.gain != nil {
+			score = between((1 + as.gain.Predict(q.Workload, score)) / 2)
+			adequate = between(as.adequate.Predict(q.Workload, adequate))
+		}
+		id := q.ID
+		if len(id) == 0 {
+			id = json.RawMessage("null")
+		}
+		return enc.Encode(answered{id, round(score), round(adequate), round(float64(a.Novelty) / math.MaxUint16), a.Task.String()})
+	})
+	return errors.Join(err, w.Flush())
+}
+
+func between(p float64) float64 { return max(0, min(p, 1)) }
+
+// round keeps seven digits: more than the 16 bits of a score hold.
+func round(v float64) float64 { return math.Round(v*1e7) / 1e7 }
+
+// eachLine reads JSON Lines, empty ones left out.
+func eachLine(in io.Reader, f func(*asked) error) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 64<<20)
+	n := 1
+	for ; lines.Scan(); n++ {
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		var q asked
+		if err := json.Unmarshal(line, &q); err != nil {
+			return fmt.Errorf("line %d is no JSON object of the kind wanted (id, workload, prompt or request): %w", n, err)
+		}
+		if err := f(&q); err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n, err)
+	}
+	return nil
+}
