@@ -76,7 +76,7 @@ func run() error {
 	flag.DurationVar(&o.length, "length", 2*time.Second, "of one round of one target")
 	flag.IntVar(&o.idle, "idle", 2000, "streams held open for the memory figure")
 	flag.IntVar(&o.requests, "soak", 1_000_000, "requests of the soak")
-	flag.StringVar(&o.profiles, "profiles", "", "folder: keep processor and heap profiles of gnomon under the first scenario's load")
+	flag.StringVar(&o.profiles, "profiles", "", "folder: keep processor and allocation profiles of gnomon in each scenario")
 	flag.Func("extra", "one more gnomon binary, name=path (repeatable): two builds side by side", func(s string) error {
 		o.extra = append(o.extra, s)
 		return nil

@@ -218,6 +218,38 @@ func (x *exchange) handPayload(ev *schemas.RequestEvent) {
 type pending struct {
 	done chan struct{}
 	d    Decided
+	o    *Observer
+	req  Request
+}
+
+func (pd *pending) decide() {
+	defer close(pd.done)
+	pd.d = pd.o.Decide(&pd.req)
+}
+
+// deciders are goroutines kept for decisions: a fresh one would have to grow its
+// stack each time. Where all are busy, or none runs, a fresh one does it: a
+// decision waits for no other.
+type deciders struct{ work chan *pending }
+
+func (d *deciders) take(pd *pending) {
+	select {
+	case d.work <- pd:
+	default:
+		go pd.decide()
+	}
+}
+
+// run decides until stop is closed.
+func (d *deciders) run(stop <-chan struct{}) {
+	for {
+		select {
+		case pd := <-d.work:
+			pd.decide()
+		case <-stop:
+			return
+		}
+	}
 }
 
 // decide starts classification. It waits for it only where a policy may act on
@@ -234,13 +266,9 @@ func (x *exchange) decide() {
 		peek := x.d.Peek(x.path, x.body)
 		x.req.Peek = &peek
 	}
-	pd := &pending{done: make(chan struct{})}
+	pd := &pending{done: make(chan struct{}), o: x.p.observer, req: x.req}
 	x.decision = pd
-	o, req := x.p.observer, x.req
-	go func() {
-		defer close(pd.done)
-		pd.d = o.Decide(&req)
-	}()
+	x.p.deciders.take(pd)
 	if x.acts {
 		x.await(pd)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -50,7 +51,8 @@ type Proxy struct {
 	health    health
 	acting    atomic.Pointer[acting]
 
-	flights flights
+	flights  flights
+	deciders deciders
 	limits  limits
 }
 
@@ -62,7 +64,7 @@ func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *
 	}
 	p := &Proxy{
 		cfg: cfg, rec: rec, snapshots: snapshots, sink: sink, log: log, upstream: cfg.Upstream,
-		observer: NewObserver(cfg.Project, snapshots, book), rows: map[string]*row{}, flights: flights{max: cfg.MaxInFlight},
+		observer: NewObserver(cfg.Project, snapshots, book), rows: map[string]*row{}, flights: flights{max: cfg.MaxInFlight}, deciders: deciders{make(chan *pending)},
 	}
 	for _, prov := range cfg.Providers {
 		r, err := newRow(prov)
@@ -182,10 +184,16 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           p.engine,
 		ReadHeaderTimeout: 30 * time.Second,
+		ReadTimeout:       p.cfg.BodyTimeout, // until upload sets the next one
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    1 << 20,
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+	idle := make(chan struct{})
+	defer close(idle)
+	for range 2 * runtime.GOMAXPROCS(0) {
+		go p.deciders.run(idle)
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()

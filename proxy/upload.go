@@ -24,7 +24,7 @@ func (x *exchange) readBody() bool {
 		x.whole = true
 		return true
 	}
-	x.upload = &upload{src: r.Body, idle: x.p.cfg.BodyTimeout, rc: http.NewResponseController(x.w)}
+	x.upload = &upload{src: r.Body, idle: x.p.cfg.BodyTimeout, rc: http.NewResponseController(x.w), set: x.start}
 	if !x.d.Readable || r.ContentLength > int64(bound) {
 		return true
 	}
@@ -75,7 +75,7 @@ type upload struct {
 	head []byte // already read
 	idle time.Duration
 	rc   *http.ResponseController
-	set  time.Time // when the deadline was last set
+	set  time.Time // when the deadline was last set; the server sets the first (http.Server.ReadTimeout)
 
 	n   atomic.Int64
 	err atomic.Pointer[error] // of the client's side; nil at EOF

@@ -23,6 +23,7 @@ type conn struct {
 	left  int64 // bytes of a head that may still come
 	since time.Time
 	fd    syscall.RawConn
+	until time.Time // the read deadline as it is set
 }
 
 func (c *conn) init() {
@@ -37,10 +38,14 @@ var (
 	errTooLong = errors.New("the head of the answer is too long")
 )
 
-// Read bounds the head of an answer; bodies have no bound.
+// Read bounds the head of an answer; bodies have no bound, in time as in length.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		return 0, errTooLong
+	}
+	if c.left > c.host.cl.cfg.MaxHead && !c.until.IsZero() {
+		c.until = time.Time{}
+		_ = c.SetReadDeadline(c.until)
 	}
 	n, err := c.Conn.Read(p)
 	c.left -= int64(n)
@@ -131,8 +136,6 @@ func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
 			c.left = math.MaxInt64
 			if out != nil {
 				out.headCame()
-			} else if c.host.cl.cfg.HeaderTimeout > 0 {
-				_ = c.SetReadDeadline(time.Time{})
 			}
 			return resp, nil
 		}
@@ -142,9 +145,17 @@ func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
 	}
 }
 
+// setHeadDeadline bounds the wait for a head. Setting a deadline costs as much as
+// a small read: the one of the request before serves, too, if it is younger than
+// a sixteenth of the bound.
 func (c *conn) setHeadDeadline() {
-	if d := c.host.cl.cfg.HeaderTimeout; d > 0 {
-		_ = c.SetReadDeadline(time.Now().Add(d))
+	d := c.host.cl.cfg.HeaderTimeout
+	if d <= 0 {
+		return
+	}
+	if now := time.Now(); c.until.Sub(now) < d-d/16 {
+		c.until = now.Add(d)
+		_ = c.SetReadDeadline(c.until)
 	}
 }
 
@@ -217,7 +228,6 @@ func (w *writing) headCame() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.head = true
-	_ = w.c.SetReadDeadline(time.Time{})
 }
 
 // done reports whether all was written well; true where nothing was to be
