@@ -53,7 +53,7 @@ type Proxy struct {
 
 	flights  flights
 	deciders deciders
-	limits  limits
+	limits   limits
 }
 
 // New makes a data plane. snapshots returns the current snapshot and is called
