@@ -13,6 +13,7 @@ import (
 
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/proxy/dialect"
+	"github.com/gnomon-llm/gnomon/proxy/wire"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -33,8 +34,11 @@ type exchange struct {
 	cancel      context.CancelCauseFunc
 
 	body   []byte  // of the request, when whole
-	whole  bool    // body is all of it
-	upload *upload // streams the body when it is not at hand
+	pooled *[]byte // body's memory, where it is to be used again
+	lent   []*wire.Body
+	again  atomic.Bool // a body was asked for once more: who reads it is not known
+	whole  bool        // body is all of it
+	upload *upload     // streams the body when it is not at hand
 	waited time.Duration
 
 	stored   bool   // the provider gets its stored credential, for the caller's gnomon key
@@ -43,7 +47,9 @@ type exchange struct {
 
 	req      Request
 	decision *pending
-	acts     bool // a policy may act on it: it was decided before it was forwarded
+	begun    *pending // the decision that was begun, which may have come too late
+	handed   bool     // the body was given away
+	acts     bool     // a policy may act on it: it was decided before it was forwarded
 	ans      Answer
 	crossed  bool // the answer came in another dialect than the client's
 	tap      *tap
@@ -131,6 +137,7 @@ func (x *exchange) close() {
 	}
 	x.cancel(nil)
 	x.end()
+	x.freeBody()
 	if x.counted != "" {
 		x.p.limits.leave(x.counted)
 	}
@@ -210,6 +217,7 @@ func (x *exchange) handPayload(ev *schemas.RequestEvent) {
 	}
 	if body := x.tap.payload(); len(body) > 0 {
 		p.metrics.payloads.Inc()
+		x.handed = true
 		p.sink(schemas.Payload{Version: schemas.SchemaVersion, Event: *ev, Path: x.path, RequestBody: x.body, ResponseBody: body})
 	}
 }
@@ -267,7 +275,7 @@ func (x *exchange) decide() {
 		x.req.Peek = &peek
 	}
 	pd := &pending{done: make(chan struct{}), o: x.p.observer, req: x.req}
-	x.decision = pd
+	x.decision, x.begun = pd, pd
 	x.p.deciders.take(pd)
 	if x.acts {
 		x.await(pd)

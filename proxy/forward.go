@@ -190,7 +190,8 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 
 // setBody gives a request a body that is at hand.
 func (x *exchange) setBody(req *http.Request, body []byte) {
-	req.Body = wire.Whole(body)
+	at := wire.Whole(body)
+	req.Body, x.lent = at, append(x.lent, at)
 	if req.ContentLength >= 0 {
 		req.ContentLength = int64(len(body))
 	}
@@ -198,7 +199,10 @@ func (x *exchange) setBody(req *http.Request, body []byte) {
 	if req.Header["Idempotency-Key"] == nil && req.Header["X-Idempotency-Key"] == nil {
 		// Lets the transport repeat a request that the provider has surely not
 		// seen. With an idempotency key it would repeat others, too.
-		req.GetBody = func() (io.ReadCloser, error) { return wire.Whole(body), nil }
+		req.GetBody = func() (io.ReadCloser, error) {
+			x.again.Store(true)
+			return wire.Whole(body), nil
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,14 +30,10 @@ func (x *exchange) readBody() bool {
 		return true
 	}
 	began := time.Now()
-	size := r.ContentLength
-	if size < 0 || size > 64<<10 {
-		size = 64 << 10 // a length that is only claimed takes no memory
-	}
-	buf := make([]byte, 0, size+1)
+	buf := x.bodyBuffer(r.ContentLength)
 	for {
 		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
+			buf = grown(buf, r.ContentLength)
 		}
 		n, err := x.upload.Read(buf[len(buf):min(cap(buf), bound+1)])
 		buf = buf[:len(buf)+n]
@@ -54,6 +51,58 @@ func (x *exchange) readBody() bool {
 			return true
 		}
 	}
+}
+
+// Bodies up to smallBody are made anew; the memory of larger ones is used again,
+// or collecting it would cost more than all that is done with them.
+const smallBody = 64 << 10
+
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// bodyBuffer is where a body is read into. A length that is only claimed takes
+// no memory.
+func (x *exchange) bodyBuffer(length int64) []byte {
+	if length >= 0 && length < smallBody {
+		return make([]byte, 0, length+1)
+	}
+	x.pooled = bodies.Get().(*[]byte)
+	if cap(*x.pooled) == 0 {
+		*x.pooled = make([]byte, 0, smallBody)
+	}
+	return (*x.pooled)[:0]
+}
+
+// grown makes room: four times what has come, or what is said to come if that is
+// less.
+func grown(buf []byte, length int64) []byte {
+	size := 4 * cap(buf)
+	if length >= int64(len(buf)) {
+		size = min(size, int(length)+1)
+	}
+	return append(make([]byte, 0, max(size, len(buf)+1)), buf...)
+}
+
+// freeBody gives the body's memory back where surely nobody looks at it any more:
+// no late decision, no writer of an upload that the provider did not wait for.
+func (x *exchange) freeBody() {
+	if x.pooled == nil || !x.whole || x.handed || x.again.Load() {
+		return
+	}
+	if x.begun != nil {
+		select {
+		case <-x.begun.done:
+		default:
+			return
+		}
+	}
+	for _, b := range x.lent {
+		if !b.Closed() {
+			return
+		}
+	}
+	*x.pooled = x.body[:0]
+	bodies.Put(x.pooled)
+	x.pooled, x.body = nil, nil
 }
 
 // bodyFailed ends a request whose body did not come.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // inline is up to how many bytes a body at hand goes out with the head, by the
@@ -25,18 +26,26 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b
 // copies are for bodies that pass through.
 var copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// whole is a body at hand.
-type whole struct {
+// Body is a body at hand.
+type Body struct {
 	*bytes.Reader
-	b []byte
+	b      []byte
+	closed atomic.Bool
 }
 
-func (*whole) Close() error { return nil }
+// Whole makes a body of bytes at hand. It is written without being read, so that
+// a request which the provider has not seen can be sent again.
+func Whole(b []byte) *Body { return &Body{Reader: bytes.NewReader(b), b: b} }
 
-// Whole makes a body of bytes at hand, which are not changed until the answer
-// has been read. It is written without being read, so that a request which the
-// provider has not seen can be sent again.
-func Whole(b []byte) io.ReadCloser { return &whole{bytes.NewReader(b), b} }
+// Close says that the bytes are not needed any more. The client calls it when it
+// has written them, or given up, which may be after the answer has come.
+func (w *Body) Close() error {
+	w.closed.Store(true)
+	return nil
+}
+
+// Closed reports whether the bytes may be used for something else.
+func (w *Body) Closed() bool { return w.closed.Load() }
 
 // send writes the request, or its head, where the body is left to a goroutine.
 // wrote is how many bytes the connection took.
@@ -51,7 +60,7 @@ func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	at, hand := r.Body.(*whole)
+	at, hand := r.Body.(*Body)
 	if hand && r.ContentLength >= 0 && int64(len(at.b)) != r.ContentLength {
 		return nil, 0, fmt.Errorf("%w: a body of %d bytes and a length of %d", errUnwritable, len(at.b), r.ContentLength)
 	}
@@ -61,12 +70,16 @@ func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
 	}
 	wrote, err = c.Conn.Write(buf)
 	if err != nil || !aside {
+		if hand && wrote > 0 {
+			_ = at.Close() // with nothing written it may be sent again
+		}
 		return nil, wrote, err
 	}
 	out = &writing{c: c}
 	go func() {
 		if hand && r.ContentLength >= 0 {
 			_, err := c.Conn.Write(at.b)
+			_ = at.Close()
 			out.finish(nil, err)
 			return
 		}
