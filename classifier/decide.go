@@ -24,6 +24,9 @@ func Decide(in *Inputs, s *Snapshot) Decision {
 		d.Mode, d.PolicyVersion = pp.policy.Mode, pp.policy.Version
 	}
 	x := expectation{in: in, prices: s.parts.Prices, at: time.Unix(int64(in.Hour)*3600, 0)}
+	if in.BaselineWarm {
+		x.own = s.capability(in.Provider, in.RequestModel)
+	}
 	baseline, priced := x.baseline()
 	d.Expected = schemas.OptUSD{Nano: baseline, Known: priced}
 	if plan != nil {

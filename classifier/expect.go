@@ -36,10 +36,11 @@ type expectation struct {
 	in     *Inputs
 	prices Pricer
 	at     time.Time
+	own    *Capability // of the baseline; nil when unknown
 }
 
 func (x *expectation) baseline() (schemas.NanoUSD, bool) {
-	return x.price(x.in.Provider, x.in.RequestModel, x.usage(x.in.BaselineWarm, x.output(), minCached))
+	return x.price(x.in.Provider, x.in.RequestModel, x.usage(x.in.BaselineWarm, x.output(), x.own.ShortestCached()))
 }
 
 // candidate prices the request at a candidate: its answers may be longer, and
@@ -85,8 +86,8 @@ func (x *expectation) usage(warm bool, output, least uint32) schemas.Usage {
 
 // Expected prices a recorded request at its baseline and at each candidate
 // (provider/model) as Decide did before its answer was known, but for a
-// candidate's measured output length, which is not part of the Inputs. It is
-// for people who ask why; unpriced is unknown.
+// candidate's measured output length, and what is known of the models' caches,
+// which are not part of the Inputs. It is for people who ask why; unpriced is unknown.
 func Expected(in *Inputs, prices Pricer, candidates []string) (baseline schemas.OptUSD, each []schemas.OptUSD) {
 	x := expectation{in: in, prices: prices, at: time.Unix(int64(in.Hour)*3600, 0).UTC()}
 	if n, ok := x.baseline(); ok {

@@ -103,6 +103,21 @@ func TestDecisionsAreTheSame(t *testing.T) {
 	}
 }
 
+// TestACacheIsWarmOnlyFromTheLengthItsModelKeeps has a baseline that keeps no
+// prefix as short: moving from it costs no warmth.
+func TestACacheIsWarmOnlyFromTheLengthItsModelKeeps(t *testing.T) {
+	in := testInputs()
+	in.Features.PromptTokens, in.Features.LastUserBytes, in.BaselineWarm, in.Features.MaxOutput = 50_000, 100, true, 10
+	parts := testParts()
+	for least, want := range map[uint32]string{0: baseline, 49_000: baseline, 60_000: "openai/mid"} {
+		p := parts
+		p.Capabilities = append([]Capability{{Model: "openai/big", MinCached: least}}, parts.Capabilities...)
+		if d := Decide(&in, NewSnapshot(p)); d.Route != want {
+			t.Errorf("a baseline that keeps prefixes from %d tokens on: %s, want %s", least, d.Route, want)
+		}
+	}
+}
+
 // TestEveryRuleIsInTheHash changes every entry of every table that Decide reads,
 // and looks whether the hash of the rules, and with it every snapshot's, is
 // another one.

@@ -51,6 +51,7 @@ func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, 
 			return nil
 		}
 		r.Assessments.Bodies++
+		in.Features.Gates &^= ways
 		f, a := assess(body)
 		if f == in.Features && a == in.Assessment {
 			return nil
@@ -64,6 +65,10 @@ func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, 
 		return nil
 	})
 }
+
+// ways are found out for a snapshot's candidates, after the assessment: whether
+// a request can be said in their dialect.
+const ways = schemas.GateInOpenAI | schemas.GateInAnthropic | schemas.GateInGemini
 
 // origin says whether the snapshot's build assesses as this one does.
 func (p *player) origin(hash uint64) (bool, error) {

@@ -346,6 +346,14 @@ func TestKeptBodiesAreAssessedAgain(t *testing.T) {
 	if err := replay.Reassess(t.Context(), r, payloads(append(bodies, bodies[0])), assess, s); err != nil || r.Assessments.Bodies != 100 || r.Differs() {
 		t.Errorf("%+v, %v", r, err)
 	}
+	for i := range bodies { // looked at for a candidate in another dialect
+		var in classifier.Inputs
+		if err := in.UnmarshalBinary(bodies[i].Event.Inputs); err != nil {
+			t.Fatal(err)
+		}
+		in.Features.Gates |= schemas.GateInAnthropic
+		bodies[i].Event.Inputs = in.AppendBinary(nil)
+	}
 	bodies[3].RequestBody = append([]byte(nil), bodies[4].RequestBody...)
 	bodies[5].Event.SnapshotHash++ // of a build of which nothing is known
 	r = run(t, s, project)
