@@ -1,11 +1,16 @@
 package dashboards
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gnomon-llm/gnomon/analyzer/whatif"
+	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 var fixedNow = time.Date(2026, 11, 21, 15, 4, 5, 0, time.UTC)
@@ -54,5 +59,45 @@ func TestEveryPageIsDrawnAndKeepsHostileTextAsText(t *testing.T) {
 				t.Errorf("%s holds %q", p, bad)
 			}
 		}
+	}
+}
+
+func TestTheFrontierIsDrawnWhereQualityIsKnownAndToldWhereNot(t *testing.T) {
+	dollar := schemas.NanoUSD(1e9)
+	known := whatif.Point{Threshold: .5, Routed: 10, RoutedShare: .4, SavingMonth: 30 * dollar, Quality: &schemas.Interval{Point: -.01, Lo: -.02, Hi: 0, Level: .95}, Evidence: whatif.Measured, Pairs: 900, Draft: true}
+	unknown := whatif.Point{Threshold: 1, Routed: 20, RoutedShare: .8, SavingMonth: 60 * dollar, Evidence: whatif.Partly}
+	today := whatif.Point{Mode: schemas.ModeObserve, Quality: &schemas.Interval{Level: .95}, Evidence: whatif.Measured}
+	for name, row := range map[string]struct {
+		points []whatif.Point
+		has    []string
+		drawn  bool
+	}{
+		"measured":        {[]whatif.Point{known, unknown}, []string{"0.5 (draft)", "−1.0 pp", "900 pairs", "today (observe)", "not known", "no promise"}, true},
+		"nothing graded":  {[]whatif.Point{unknown}, []string{"No pair is graded", "$60", "not known"}, false},
+		"nothing to move": {nil, []string{"nothing to ask"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			h, err := New(Config{Project: "acme", Data: newFake(now), Log: slog.New(slog.DiscardHandler), WhatIf: func(_ context.Context, q WhatIf) (*whatif.Result, error) {
+				r := &whatif.Result{}
+				if row.points != nil && q.Workload == "a b&c" {
+					r.Workloads = []whatif.Frontier{{Workload: q.Workload, Points: row.points, Today: today}}
+				}
+				return r, nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := send(h, http.MethodGet, "/fragments/whatif?workload=a+b%26c", "")
+			body := w.Body.String()
+			for _, want := range row.has {
+				if !strings.Contains(body, want) {
+					t.Errorf("%d: %q is missing in %s", w.Code, want, body)
+				}
+			}
+			if strings.Contains(body, "data-chart") != row.drawn {
+				t.Errorf("drawn: %v", !row.drawn)
+			}
+		})
 	}
 }

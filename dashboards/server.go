@@ -114,6 +114,7 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("POST /workloads/{w...}", s.workloadAction)
 	mux.HandleFunc("GET /fragments/activation", s.activationFragment)
 	mux.HandleFunc("GET /fragments/status", s.statusFragment)
+	mux.HandleFunc("GET /fragments/whatif", s.whatIfFragment)
 	mux.HandleFunc("GET /requests", s.requestsPage)
 	mux.HandleFunc("GET /requests/{id}", s.requestPage)
 	mux.HandleFunc("GET /health", s.healthPage)

@@ -51,3 +51,30 @@ func (s *server) apiWhatIf(r *http.Request) (any, error) {
 	}
 	return s.WhatIf(r.Context(), ask)
 }
+
+// whatIfFragment is the frontier of one workload, loaded after its page: the log
+// may be long.
+func (s *server) whatIfFragment(w http.ResponseWriter, r *http.Request) {
+	if s.WhatIf == nil {
+		http.NotFound(w, r)
+		return
+	}
+	answer, err := s.WhatIf(r.Context(), WhatIf{Project: s.Project, Workload: r.URL.Query().Get("workload")})
+	if err != nil {
+		s.Log.Error("the log could not be scored again", "err", err)
+		status, body := statusOf(err)
+		s.renderPart(w, status, "workload", "problem", body)
+		return
+	}
+	var d struct {
+		Frontier *whatif.Frontier
+		Drawn    bool // some threshold that routes has a figure for quality
+	}
+	if len(answer.Workloads) > 0 {
+		d.Frontier = &answer.Workloads[0]
+		for _, p := range d.Frontier.Points {
+			d.Drawn = d.Drawn || p.Routed > 0 && p.Quality != nil
+		}
+	}
+	s.renderPart(w, http.StatusOK, "workload", "whatif", d)
+}

@@ -34,10 +34,10 @@
   const points = (v) => (v === null ? '–' : (v * 100).toFixed(1).replace('-', '−') + ' pp');
   const day = (t) => new Date(t * 1000).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' });
 
-  const axes = (format) => {
+  const axes = (format, xTick) => {
     const common = { stroke: css('--ink2'), font: '12px ' + getComputedStyle(document.body).fontFamily, ticks: { show: false } };
     return [
-      { ...common, size: 32, gap: 10, space: 64, grid: { show: false }, border: { show: true, stroke: css('--line2'), width: 1 }, values: (u, ts) => ts.map(day), incrs: [1, 2, 3, 7, 14, 28].map((d) => d * 86400) },
+      { ...common, size: 32, gap: 10, space: 64, grid: { show: false }, border: { show: true, stroke: css('--line2'), width: 1 }, ...(xTick ? { values: (u, vs) => vs.map(xTick) } : { values: (u, ts) => ts.map(day), incrs: [1, 2, 3, 7, 14, 28].map((d) => d * 86400) }) },
       { ...common, size: 60, space: 40, grid: { stroke: css('--line'), width: 1 }, values: (u, vs) => vs.map(format) },
     ];
   };
@@ -78,6 +78,24 @@
     },
   };
 
+  // frontier has the saving across and the quality upwards; what is in force is a
+  // dot. Points of which no quality is known are in the table alone.
+  kinds.frontier = (fig, rows) => {
+    const trs = [...fig.querySelector('table').tBodies[0].rows];
+    const list = rows.map((r, i) => ({ x: r[2], q: r[5], lo: r[6], hi: r[7], now: trs[i].dataset.today !== undefined, label: trs[i].cells[0].textContent.trim() }))
+      .filter((p) => p.q !== null && p.x !== null).sort((a, b) => a.x - b.x);
+    const of = (f) => list.map(f);
+    return {
+      time: false, xTick: tick, labels: of((p) => p.label + '  ' + dollars(p.x) + ' a month'), format: points, names: ['quality', 'low', 'high', 'today'],
+      tick: (v) => String(+(v * 100).toFixed(1)).replace('-', '−') + ' pp', margin: 0,
+      data: [of((p) => p.x), of((p) => (p.now ? null : p.q)), of((p) => (p.now ? null : p.lo)), of((p) => (p.now ? null : p.hi)), of((p) => (p.now ? p.q : null))],
+      series: [line('quality', { stroke: css('--shadow'), points: { show: true, size: 5 } }), line('low', { width: 0.5, stroke: css('--hatch') }), line('high', { width: 0.5, stroke: css('--hatch') }),
+        line('today', { width: 0, points: { show: true, size: 11, fill: css('--ink') } })],
+      bands: [{ series: [3, 2], fill: () => css('--band') }],
+      range: (u, min, max) => { const lo = Math.min(min ?? 0, -0.01), hi = Math.max(max ?? 0, 0.01); return [lo - 0.08 * (hi - lo), hi + 0.08 * (hi - lo)]; },
+    };
+  };
+
   // marginLine draws zero and the margin below the lines, inside the plot.
   const marginLine = (margin) => (u) => {
     const { ctx, bbox } = u;
@@ -116,13 +134,13 @@
     if (!width || rows.length === 0 || !kinds[fig.dataset.chart] || !window.uPlot) return;
     plots.get(plot)?.destroy();
     const kind = kinds[fig.dataset.chart](fig, rows);
-    const labels = [...fig.querySelector('table').tBodies[0].rows].map((r) => r.cells[0].textContent.trim());
+    const labels = kind.labels ?? [...fig.querySelector('table').tBodies[0].rows].map((r) => r.cells[0].textContent.trim());
     plot.setAttribute('role', 'img');
     plot.setAttribute('aria-label', fig.dataset.label + '. The table behind the chart holds the figures.');
     const u = new uPlot({
-      width, height: plot.clientHeight || 240, axes: axes(kind.tick), series: [{}, ...kind.series], bands: kind.bands,
+      width, height: plot.clientHeight || 240, axes: axes(kind.tick, kind.xTick), series: [{}, ...kind.series], bands: kind.bands,
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), 'UTC'),
-      scales: { x: { time: true, range: (v, a, b) => (a === b ? [a - 43200, b + 43200] : [a, b]) }, y: { range: kind.range } },
+      scales: { x: kind.time === false ? { time: false } : { time: true, range: (v, a, b) => (a === b ? [a - 43200, b + 43200] : [a, b]) }, y: { range: kind.range } },
       legend: { show: false }, cursor: { y: false, points: { size: 7 }, drag: { setScale: false } }, padding: [8, 24, 0, 0],
       hooks: { setCursor: [tip(kind, labels)], drawAxes: kind.margin === undefined ? [] : [marginLine(kind.margin)] },
     }, kind.data, plot);
