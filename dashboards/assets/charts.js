@@ -89,7 +89,7 @@
       time: false, xTick: tick, labels: of((p) => p.label + '  ' + dollars(p.x) + ' a month'), format: points, names: ['quality', 'low', 'high', 'today'],
       tick: (v) => String(+(v * 100).toFixed(1)).replace('-', '−') + ' pp', margin: 0,
       data: [of((p) => p.x), of((p) => (p.now ? null : p.q)), of((p) => (p.now ? null : p.lo)), of((p) => (p.now ? null : p.hi)), of((p) => (p.now ? p.q : null))],
-      series: [line('quality', { stroke: css('--shadow'), points: { show: true, size: 5 } }), line('low', { width: 0.5, stroke: css('--hatch') }), line('high', { width: 0.5, stroke: css('--hatch') }),
+      series: [line('quality', { stroke: css('--shadow'), dash: [6, 4], points: { show: true, size: 5 } }), line('low', { width: 0.5, stroke: css('--hatch') }), line('high', { width: 0.5, stroke: css('--hatch') }),
         line('today', { width: 0, points: { show: true, size: 11, fill: css('--ink') } })],
       bands: [{ series: [3, 2], fill: () => css('--band') }],
       range: (u, min, max) => { const lo = Math.min(min ?? 0, -0.01), hi = Math.max(max ?? 0, 0.01); return [lo - 0.08 * (hi - lo), hi + 0.08 * (hi - lo)]; },
