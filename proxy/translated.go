@@ -121,7 +121,7 @@ func (o *crossing) begin(x *exchange, resp *http.Response) (why string) {
 		return x.firstBytes(resp, o.d)
 	}
 	idle := x.watchIdle()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(x.p.cfg.CaptureBytes)+1))
+	body, err := io.ReadAll(io.LimitReader(&watched{resp.Body, idle}, int64(x.p.cfg.CaptureBytes)+1))
 	idle.end()
 	switch {
 	case err != nil:
@@ -136,6 +136,18 @@ func (o *crossing) begin(x *exchange, resp *http.Response) (why string) {
 	x.tap.write(body)
 	x.ans.ResponseBytes = int64(len(body))
 	return ""
+}
+
+// watched tells a watchdog of each read.
+type watched struct {
+	io.Reader
+	idle *watchdog
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.idle.begin()
+	defer w.idle.pause()
+	return w.Reader.Read(p)
 }
 
 // newTap reads the answer as the candidate gave it: that is what is paid for.

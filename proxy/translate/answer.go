@@ -185,7 +185,11 @@ func anthropicAnswer(body []byte) (*answer, error) {
 	for _, c := range doc.Get("content").Array() {
 		switch c.Get("type").Str {
 		case "text":
-			a.blocks = append(a.blocks, block{text: c.Get("text").Raw})
+			if t := c.Get("text"); t.Type != gjson.String {
+				return nil, bad("a text that is none")
+			} else if t.Str != "" {
+				a.blocks = append(a.blocks, block{text: t.Raw})
+			}
 		case "tool_use":
 			b := block{kind: call, id: c.Get("id").Str, tool: c.Get("name").Str, input: c.Get("input").Raw}
 			if b.input == "" || b.input[0] != '{' || b.tool == "" {

@@ -58,7 +58,8 @@ func (r *request) anthropicMember(k string, v gjson.Result) (err error) {
 func anthropicUnshared(k string, v gjson.Result) error {
 	switch k {
 	case "thinking":
-		return only(v.Get("type").Str == "disabled", refusedReasoning)
+		kind, err := sole(v, "type")
+		return errOr(err, kind.Str == "disabled", refusedReasoning)
 	case "service_tier":
 		return only(v.Str == "auto" || v.Str == "standard_only", refusedServiceTier)
 	case "speed":

@@ -17,6 +17,8 @@ func writeAnthropic(r *request, to Target) (Said, error) {
 		return Said{}, refuse(refusedSampling)
 	case r.format.kind == "json":
 		return Said{}, refuse("json_mode")
+	case len(r.tools) == 0 && r.uses():
+		return Said{}, refuse("tools_missing") // Anthropic wants to know the tools that were used
 	case slices.ContainsFunc(r.stops, blank):
 		return Said{}, refuse("stop_sequences")
 	}

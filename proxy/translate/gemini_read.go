@@ -93,7 +93,8 @@ func (r *geminiReader) setting(k string, v gjson.Result) (err error) {
 	case "responseModalities":
 		return only(v.IsArray() && len(v.Array()) == 1 && strings.EqualFold(v.Array()[0].Str, "text"), refusedModalities)
 	case "thinkingConfig":
-		return only(v.Get("thinkingBudget").Raw == "0", refusedReasoning)
+		budget, err := sole(v, "thinkingBudget")
+		return errOr(err, budget.Raw == "0", refusedReasoning)
 	case "responseMimeType":
 		switch {
 		case v.Str == "application/json" && r.format.kind == "":
@@ -176,6 +177,9 @@ func (r *geminiReader) part(v gjson.Result) (b block, err error) {
 }
 
 func (r *geminiReader) call(v gjson.Result, b *block) error {
+	if _, err := sole(v, "name"); err != nil {
+		return err
+	}
 	*b = block{kind: call, id: v.Get("id").Str, tool: v.Get("name").Str, input: v.Get("args").Raw}
 	if b.input == "" {
 		b.input = "{}"
@@ -189,6 +193,9 @@ func (r *geminiReader) call(v gjson.Result, b *block) error {
 }
 
 func (r *geminiReader) result(v gjson.Result, b *block) error {
+	if _, err := sole(v, "name"); err != nil {
+		return err
+	}
 	name, id := v.Get("name").Str, v.Get("id").Str
 	for i, c := range r.open {
 		if c.id == id || id == "" && c.tool == name {

@@ -354,13 +354,21 @@ func (r *request) openAIChoice(v gjson.Result) error {
 		r.choice.mode = mode
 		return only(ok, refusedToolChoice)
 	}
-	name := v.Get("function.name")
+	f, err := sole(v, "function")
+	if err != nil {
+		return err
+	}
+	name, err := sole(f, "name")
 	r.choice = choice{mode: "tool", tools: []string{name.Str}}
-	return only(v.Get("type").Str == "function" && name.Str != "", refusedToolChoice)
+	return errOr(err, v.Get("type").Str == "function" && name.Str != "", refusedToolChoice)
 }
 
 func (r *request) openAIFormat(v gjson.Result) error {
-	switch v.Get("type").Str {
+	kind, err := sole(v, "type")
+	if err != nil {
+		return err
+	}
+	switch kind.Str {
 	case "text":
 		return nil
 	case "json_object":

@@ -135,6 +135,18 @@ func (r *request) names() map[string]string {
 	return m
 }
 
+// uses reports whether the conversation holds tool calls or results.
+func (r *request) uses() bool {
+	for _, t := range r.turns {
+		for _, b := range t.blocks {
+			if b.kind == call || b.kind == result {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // atMost reports whether a number is not above a bound; "" is.
 func atMost(number string, bound float64) bool {
 	if number == "" {
@@ -157,7 +169,7 @@ func object(s string) (string, bool) {
 	if s == "" {
 		return "{}", true
 	}
-	return s, gjson.Valid(s) && gjson.Parse(s).IsObject()
+	return s, valid([]byte(s)) && gjson.Parse(s).IsObject()
 }
 
 // dataURL parts data:image/png;base64,….

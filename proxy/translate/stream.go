@@ -137,7 +137,7 @@ func (s *Stream) event(_, data []byte) {
 		if s.finished {
 			s.done()
 		}
-	case !gjson.ValidBytes(data):
+	case !valid(data):
 		s.fail(unreadable)
 	default:
 		if err := s.take(gjson.ParseBytes(data)); err != nil || s.out.err != nil {

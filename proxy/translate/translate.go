@@ -130,7 +130,7 @@ var ErrAnswer = errors.New("translate: the answer cannot be read")
 // of it may be used.
 func (b *Back) Response(body []byte) ([]byte, error) {
 	from, to := vendors[b.From], vendors[b.To]
-	if from == nil || to == nil || !gjson.ValidBytes(body) {
+	if from == nil || to == nil || !valid(body) {
 		return nil, ErrAnswer
 	}
 	a, err := from.answer(body)
@@ -240,10 +240,46 @@ func only(cond bool, what string) error {
 }
 
 func parse(body []byte) (gjson.Result, error) {
-	if !gjson.ValidBytes(body) {
+	if !valid(body) {
 		return gjson.Result{}, refuse(refusedUnreadable)
 	}
 	return gjson.ParseBytes(body), nil
+}
+
+// maxDepth bounds how deep JSON may nest: what reads it calls itself for each
+// level, and a stack that overflows ends the process.
+const maxDepth = 512
+
+// valid reports whether bytes are JSON that may be looked at.
+func valid(b []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return false
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return gjson.ValidBytes(b)
+}
+
+// sole is a member of an object of which no member is repeated.
+func sole(v gjson.Result, name string) (found gjson.Result, err error) {
+	err = members(v, func(k string, v gjson.Result) error {
+		if k == name {
+			found = v
+		}
+		return nil
+	})
+	return found, err
 }
 
 // blank reports whether a string literal holds nothing but white space.
