@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -75,7 +74,7 @@ func TestACandidateInAnotherDialectIsAskedInItsOwn(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := live(tt.candidate)
-			r := newRig(t, bilingual(tt.candidate))
+			r := newRig(t, bilingual(tt.candidate), func(c *Config, _ *parts) { c.KeepPayload = func(string) bool { return true } })
 			byPath(r, map[string]string{tt.there: ok200("application/json", tt.answer, "request-id: req_1", "x-request-id: req_1")})
 			a := ask(t, r.addr, mailTo(tt.path, session(t, p, schemas.ArmTreated), tt.body))
 			if a.err != nil || a.StatusCode != 200 || a.Header.Get("x-gnomon-route") != tt.candidate || !strings.Contains(string(a.body), tt.got) || a.ContentLength != int64(len(a.body)) {
@@ -87,6 +86,10 @@ func TestACandidateInAnotherDialectIsAskedInItsOwn(t *testing.T) {
 			}
 			provider, model, _ := cutRoute(tt.candidate)
 			ev := r.event(1)
+			if r.mu.Lock(); len(r.payloads) != 0 {
+				t.Error("bodies of two dialects were handed over as one exchange")
+			}
+			r.mu.Unlock()
 			if ev.Provider != provider || ev.ServedModel != model || ev.BaselineProvider == "" || ev.Fallback || ev.Status != schemas.StatusOK || ev.InputTokens != 1000 || ev.CacheReadTokens != tt.read || ev.OutputTokens != 100 || ev.UsageSource != schemas.UsageProvider {
 				t.Errorf("recorded %+v", ev)
 			}
@@ -204,7 +207,7 @@ func TestTheWouldBeRouteCrossesDialectsWhileObserving(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, observing)
-			r.up.answers(ok200("application/json", chatAnswer))
+			r.up.answers(ok200("application/json", strings.Replace(strings.Replace(chatAnswer, `"prompt_tokens":1000`, `"prompt_tokens":10000`, 1), `"cached_tokens":400`, `"cached_tokens":9000`, 1)))
 			ask(t, r.addr, post("/v1/chat/completions", tt.body, "Authorization: Bearer sk-client"))
 			if got := r.up.requests(); len(got) != 1 || !strings.HasSuffix(got[0], tt.body) {
 				t.Errorf("the provider got %q", got)
@@ -216,10 +219,25 @@ func TestTheWouldBeRouteCrossesDialectsWhileObserving(t *testing.T) {
 			if n := metric(t, r, "gnomon_untranslatable_total"); n != tt.counted {
 				t.Errorf("counted %v", n)
 			}
-			// 1,000 in, 400 of them read from a cache that the other would not have, 100 out.
-			if tt.route == haiku && fmt.Sprint(ev.WouldCost.Nano) != fmt.Sprint(schemas.NanoUSD(1000*1000+100*5000)) {
+			// Most of the prompt is read from a cache that the other would not have, and
+			// was not asked to write.
+			if tt.route == haiku && ev.WouldCost.Nano != schemas.NanoUSD(10_000*1000+100*5000) {
 				t.Errorf("would cost %v", ev.WouldCost)
 			}
 		})
+	}
+}
+
+// OpenAI bills no writes to its cache, and keeps nothing of a prompt it never saw.
+func TestTheWouldBeCostIsThatOfTheOtherDialectsCache(t *testing.T) {
+	r := newRig(t, func(_ *Config, p *parts) {
+		p.Providers[0].Credential = true
+		p.Ladders = []classifier.Ladder{{Baseline: "anthropic/claude-opus-4-5", Candidates: []string{mini}}}
+	})
+	r.up.answers(ok200("application/json", strings.Replace(haikuSays, `"input_tokens":600,"cache_read_input_tokens":400,"cache_creation_input_tokens":0`, `"input_tokens":1000,"cache_read_input_tokens":4000,"cache_creation_input_tokens":5000`, 1)))
+	ask(t, r.addr, post("/v1/messages", opusBody, "x-api-key: sk-client"))
+	ev := r.event(1)
+	if want := schemas.NanoUSD(10_000*150 + 100*600); ev.WouldRoute != mini || ev.WouldCost.Nano != want || ev.CacheWriteTokens != 5000 {
+		t.Errorf("%s would cost %v, want %v", ev.WouldRoute, ev.WouldCost, want)
 	}
 }

@@ -7,7 +7,7 @@ func readAnthropic(a Ask) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &request{}
+	r := &request{size: len(a.Body)}
 	err = members(doc, func(k string, v gjson.Result) error { return r.anthropicMember(k, v) })
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func writeAnthropic(r *request, to Target) (Said, error) {
 	case slices.ContainsFunc(r.stops, blank):
 		return Said{}, refuse("stop_sequences")
 	}
-	o := &out{}
+	o := &out{make([]byte, 0, r.size+r.size/8+512)}
 	o.open('{')
 	o.pair("model", to.Model)
 	if o.key("max_tokens"); r.maxTokens != "" {

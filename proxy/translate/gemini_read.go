@@ -21,6 +21,7 @@ func readGemini(a Ask) (*request, error) {
 		return nil, err
 	}
 	r := &geminiReader{}
+	r.size = len(a.Body)
 	switch verb := a.Path[strings.LastIndexByte(a.Path, ':')+1:]; {
 	case verb == "generateContent":
 	case verb == "streamGenerateContent" && asksEvents(a.Query):

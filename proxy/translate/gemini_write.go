@@ -13,7 +13,7 @@ func writeGemini(r *request, to Target) (Said, error) {
 	case len(r.stops) > geminiStops:
 		return Said{}, refuse("stop_sequences")
 	}
-	o := &out{}
+	o := &out{make([]byte, 0, r.size+r.size/8+512)}
 	names := r.names()
 	o.open('{')
 	if len(r.system) > 0 {

@@ -11,7 +11,7 @@ func readOpenAI(a Ask) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &request{}
+	r := &request{size: len(a.Body)}
 	err = members(doc, func(k string, v gjson.Result) error { return r.openAIMember(k, v) })
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func writeOpenAI(r *request, to Target) (Said, error) {
 	case len(r.stops) > openAIStops:
 		return Said{}, refuse("stop_sequences")
 	}
-	o := &out{}
+	o := &out{make([]byte, 0, r.size+r.size/8+512)}
 	o.open('{')
 	o.pair("model", to.Model)
 	o.key("messages").open('[')

@@ -19,6 +19,7 @@ type request struct {
 	stops                                                         []string // literals
 	serial                                                        bool     // at most one tool call a turn
 	stream                                                        bool
+	size                                                          int // of the body it was read from
 }
 
 type turn struct {

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -252,23 +253,41 @@ const maxDepth = 512
 
 // valid reports whether bytes are JSON that may be looked at.
 func valid(b []byte) bool {
-	depth, quoted := 0, false
+	depth := 0
 	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
+		switch b[i] {
+		case '"':
+			if i = closing(b, i+1); i < 0 {
+				return false
+			}
+		case '{', '[':
 			if depth++; depth > maxDepth {
 				return false
 			}
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
 		}
 	}
 	return gjson.ValidBytes(b)
+}
+
+// closing is where the quotation mark is that ends a string begun before i.
+func closing(b []byte, i int) int {
+	for {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return -1
+		}
+		end := i + n
+		escapes := 0
+		for j := end - 1; j >= i && b[j] == '\\'; j-- {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return end
+		}
+		i = end + 1
+	}
 }
 
 // sole is a member of an object of which no member is repeated.
