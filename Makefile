@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing lint engine e2e chaos browser clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing lint engine e2e chaos browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ bench-stats: ## the full checks of the statistics, each beside the naive method 
 
 bench-routing: ## how well the classifier ranks prompts, cross-validated, beside what it has to beat
 	GNOMON_BENCH_ROUTING=1 $(GO) test -timeout 60m -count=1 -v -run BenchRouting ./classifier/training
+
+test-kafka: ## the pipeline's tests against three brokers of Apache Kafka (Java 17, Maven; else it says so and skips)
+	@deploy/kafka-test/cluster.sh run $(GO) test -count=1 -timeout 5m ./internal/pipeline; rc=$$?; \
+	if [ $$rc = 77 ]; then echo "make test-kafka: skipped"; else exit $$rc; fi
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)

@@ -65,7 +65,11 @@ func TestABrokerThatGoesAndComesLosesNothing(t *testing.T) {
 	stopShip := shipping(t, cfg, sp)
 	ids := record(sp, 200)
 	within(t, 20*time.Second, "some rows", func() bool { return store.count() > 0 })
-	for range 2 {
+	rounds := 2
+	if realKafka() { // each takes a cluster's start
+		rounds = 1
+	}
+	for range rounds {
 		b.stop()
 		ids = append(ids, record(sp, 200)...)
 		b.start()
@@ -86,10 +90,8 @@ func TestABrokerThatLosesItsFolderCostsNoRecord(t *testing.T) {
 	sp := openSpool(t, t.TempDir())
 	stopShip := shipping(t, cfg, sp)
 	ids := record(sp, 300)
-	within(t, 20*time.Second, "all published", func() bool { return len(everything(t, cfg, schemas.TopicRequests)) == 300 })
-	b.stop() // nothing was in the store yet
-	b.dir = t.TempDir()
-	b.start()
+	within(t, 20*time.Second, "all published", func() bool { return distinct(everything(t, cfg, schemas.TopicRequests)) == 300 })
+	b.lose() // nothing was in the store yet
 	b.withTopics()
 	store := newMemory()
 	stopIngest := ingesting(t, cfg, store)
@@ -110,11 +112,9 @@ func TestAnIdleProxyNoticesThatTheBrokerLostItsFolder(t *testing.T) {
 	stopShip := shipping(t, cfg, sp)
 	ids := record(sp, 30)
 	within(t, 20*time.Second, "all published, and a heartbeat", func() bool {
-		return len(everything(t, cfg, schemas.TopicRequests)) == 30 && len(everything(t, cfg, schemas.TopicHeartbeats)) > 1
+		return distinct(everything(t, cfg, schemas.TopicRequests)) == 30 && len(everything(t, cfg, schemas.TopicHeartbeats)) > 1
 	})
-	b.stop()
-	b.dir = t.TempDir()
-	b.start()
+	b.lose()
 	b.withTopics()
 	store := newMemory()
 	stopIngest := ingesting(t, cfg, store)

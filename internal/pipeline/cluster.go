@@ -73,7 +73,10 @@ func connect(cfg Config) (*cluster, error) {
 	k.transport = &kafka.Transport{
 		ClientID: cfg.ClientID, DialTimeout: 5 * time.Second, IdleTimeout: time.Minute, MetadataTTL: 10 * time.Second, Dial: k.dial,
 	}
-	k.client = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: k.transport}
+	// Without a Timeout the client grants a broker 500 ms to have a write on all
+	// replicas; the broker then answers "timed out", keeps the records, and they
+	// would be sent again. With it, half of what is left of an exchange.
+	k.client = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: k.transport, Timeout: 2 * exchange}
 	return k, nil
 }
 

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
 // followBytes is how much of a log is fetched at a time.
@@ -79,7 +82,13 @@ func AppendLog(ctx context.Context, cfg Config, topic string, m Message) (offset
 
 // neverSent says whether the broker surely did not take the record.
 func neverSent(err error) bool {
-	return errors.Is(err, kafka.UnknownTopicOrPartition) || errors.Is(err, kafka.NotLeaderForPartition) || errors.Is(err, kafka.LeaderNotAvailable)
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return true
+	}
+	return slices.ContainsFunc([]error{
+		kafka.UnknownTopicOrPartition, kafka.NotLeaderForPartition, kafka.LeaderNotAvailable, kafka.NotEnoughReplicas, protocol.ErrNoLeader,
+	}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // follower reads partition 0 of a topic for good.

@@ -15,57 +15,12 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
-	"github.com/gnomon-llm/gnomon/internal/embedded"
 	"github.com/gnomon-llm/gnomon/internal/spool"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
-}
-
-// testBroker is an embedded broker that can be stopped and started on its address.
-type testBroker struct {
-	t    testing.TB
-	dir  string
-	addr string
-	b    *embedded.Broker
-}
-
-func newBroker(t testing.TB) *testBroker {
-	t.Helper()
-	tb := &testBroker{t: t, dir: t.TempDir(), addr: "127.0.0.1:0"}
-	tb.start()
-	t.Cleanup(func() { tb.stop() })
-	return tb
-}
-
-func (tb *testBroker) start() {
-	tb.t.Helper()
-	b, err := embedded.StartBroker(context.Background(), embedded.BrokerConfig{Dir: tb.dir, Listen: tb.addr, Log: testLog(tb.t)})
-	if err != nil {
-		tb.t.Fatal(err)
-	}
-	tb.b, tb.addr = b, b.Addr()
-}
-
-func (tb *testBroker) stop() {
-	if tb.b != nil {
-		_ = tb.b.Close()
-		tb.b = nil
-	}
-}
-
-func (tb *testBroker) config() Config {
-	return Config{Brokers: []string{tb.addr}, Log: testLog(tb.t), Linger: 50 * time.Millisecond}
-}
-
-func (tb *testBroker) withTopics() Config {
-	tb.t.Helper()
-	if err := EnsureTopics(tb.t.Context(), tb.config()); err != nil {
-		tb.t.Fatal(err)
-	}
-	return tb.config()
 }
 
 func testLog(t testing.TB) *slog.Logger {
@@ -174,6 +129,9 @@ func (m *memory) snapshot() []call {
 // within polls until the condition holds.
 func within(t testing.TB, limit time.Duration, what string, cond func() bool) {
 	t.Helper()
+	if realKafka() {
+		limit *= 4
+	}
 	deadline := time.Now().Add(limit)
 	for !cond() {
 		if time.Now().After(deadline) {

@@ -86,9 +86,8 @@ func EnsureTopics(ctx context.Context, cfg Config) error {
 		if err := k.create(ctx, missing); err != nil {
 			return err
 		}
-		k.forget()
-		if there, err = k.topics(ctx); err != nil {
-			return fmt.Errorf("topics just made: %w", err)
+		if there, err = k.appeared(ctx, missing); err != nil {
+			return err
 		}
 	}
 	for _, t := range wanted() {
@@ -101,6 +100,28 @@ func EnsureTopics(ctx context.Context, cfg Config) error {
 		}
 	}
 	return k.checkLogs(ctx)
+}
+
+// appeared waits for topics just made: a cluster's brokers learn of them one
+// after the other.
+func (k *cluster) appeared(ctx context.Context, made []kafka.TopicConfig) (map[string]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchange)
+	defer cancel()
+	wait := backoff{first: 20 * time.Millisecond, limit: 500 * time.Millisecond}
+	for {
+		k.forget()
+		there, err := k.topics(ctx)
+		i := slices.IndexFunc(made, func(t kafka.TopicConfig) bool { return there[t.Topic] == 0 })
+		if err == nil && i < 0 {
+			return there, nil
+		}
+		if !wait.wait(ctx) {
+			if err == nil {
+				err = fmt.Errorf("%s is not there yet", made[i].Topic)
+			}
+			return nil, fmt.Errorf("topics just made: %w", err)
+		}
+	}
 }
 
 func (k *cluster) topics(ctx context.Context) (map[string]int, error) {
