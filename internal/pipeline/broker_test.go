@@ -165,5 +165,34 @@ func (tb *testBroker) withTopics() Config {
 		}
 		return err == nil
 	})
+	if realKafka() {
+		tb.settle(cfg)
+	}
 	return cfg
+}
+
+// settle waits until every partition has a leader that knows it: the cluster's
+// brokers learn of new topics one after the other.
+func (tb *testBroker) settle(cfg Config) {
+	tb.t.Helper()
+	k, err := connect(cfg)
+	if err != nil {
+		tb.t.Fatal(err)
+	}
+	defer k.close()
+	for _, t := range wanted() {
+		n := 1
+		if t.spread {
+			n, _ = k.partitions(context.Background(), t.name)
+		}
+		for p := range n {
+			within(tb.t, 10*time.Second, t.name+" served", func() bool {
+				_, _, err := k.ends(context.Background(), t.name, p)
+				if err != nil {
+					k.forget()
+				}
+				return err == nil
+			})
+		}
+	}
 }
