@@ -29,7 +29,14 @@ func brokers(c *config.Config) []string {
 }
 
 func (n *node) pipelineConfig() pipeline.Config {
-	return pipeline.Config{Brokers: brokers(n.c), ClientID: "gnomon", Log: n.log, Metrics: n.registry}
+	cfg := clientConfig(n.c)
+	cfg.ClientID, cfg.Log, cfg.Metrics = "gnomon", n.log, n.registry
+	return cfg
+}
+
+// clientConfig is how any command reaches the broker.
+func clientConfig(c *config.Config) pipeline.Config {
+	return pipeline.Config{Brokers: brokers(c), ClientID: "gnomon-cli"}
 }
 
 // dialects are what a configured row can be spoken to in.

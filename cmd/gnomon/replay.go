@@ -107,7 +107,7 @@ func keptBodies(c *config.Config) replay.Payloads {
 		})
 		defer silent.Stop()
 		ended := errors.New("read to the end")
-		err := pipeline.FollowLog(ctx, pipeline.Config{Brokers: brokers(c), ClientID: "gnomon-replay"}, schemas.TopicPayloads, pipeline.Follow{
+		err := pipeline.FollowLog(ctx, clientConfig(c), schemas.TopicPayloads, pipeline.Follow{
 			CaughtUp: func(int64) { cancel(ended) },
 			Record: func(m pipeline.Message) {
 				silent.Reset(brokerPatience)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -231,26 +230,4 @@ func (p *Publisher) note(to place, base int64, n int) {
 	if known && base < before && lost != nil {
 		lost(to.topic, to.partition)
 	}
-}
-
-// deadLetter is a message for its topic's dead letters: the original bytes, and
-// why. A value that the dead letters cannot take is cut, and says so.
-func deadLetter(topic string, m *Message, from place, offset int64, reason string) Message {
-	value := m.Value
-	headers := append([]Header(nil), m.Headers...)
-	if m.ID != "" && m.Header(headerID) == "" {
-		headers = append(headers, Header{headerID, []byte(m.ID)})
-	}
-	if limit := deadLetterBytes - 1<<20; len(value) > limit {
-		headers = append(headers, Header{"dlq-original-bytes", []byte(strconv.Itoa(len(value)))})
-		value = value[:limit]
-	}
-	headers = append(headers,
-		Header{"dlq-reason", []byte(reason)},
-		Header{"dlq-topic", []byte(topic)},
-		Header{"dlq-partition", []byte(strconv.Itoa(from.partition))},
-		Header{"dlq-offset", []byte(strconv.FormatInt(offset, 10))},
-		Header{"dlq-time", []byte(time.Now().UTC().Format(time.RFC3339Nano))},
-	)
-	return Message{Key: m.Key, Value: value, Headers: headers}
 }

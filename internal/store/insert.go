@@ -105,32 +105,72 @@ func insert[T any](ctx context.Context, s *Store, table, token string, columns [
 	return insertParts(ctx, s, table, token, columns, rows)
 }
 
-// smallestPart is how few rows are not halved any more.
+// smallestPart is how few rows are not halved any more for the memory's sake.
 const smallestPart = 250
 
-// insertParts sends rows whole, and in halves where the whole does not fit the
-// server's memory: else one batch of unlike rows could never be stored. Should
-// the whole have been stored after all, its rows are told by their keys.
+// insertParts sends rows whole, and in halves where a smaller block may pass:
+// else one batch of unlike rows could never be stored. A row that is refused
+// alone is an ErrRow. Should the whole have been stored after all, its rows are
+// told by their keys.
 func insertParts[T any](ctx context.Context, s *Store, table, token string, columns []column[T], rows []T) error {
 	err := send(ctx, s, table, token, columns, rows)
-	var e *clickhouse.Exception
-	if !errors.As(err, &e) || e.Code != codeMemoryLimit || len(rows) < 2*smallestPart {
+	smallest := divisible(err)
+	if smallest == 0 {
 		return err
 	}
-	s.log.Warn("a batch does not fit the store's memory and is sent in halves", "table", table, "rows", len(rows))
+	if len(rows) < 2*smallest {
+		if smallest == 1 && len(rows) == 1 {
+			return &ErrRow{Index: 0, Err: err}
+		}
+		return err
+	}
+	s.log.Warn("a batch is refused whole and sent in halves", "table", table, "rows", len(rows), "err", err)
 	half := func(n int) string {
 		if token == "" {
 			return ""
 		}
 		return fmt.Sprintf("%s/%d", token, n)
 	}
-	if err := insertParts(ctx, s, table, half(1), columns, rows[:len(rows)/2]); err != nil {
+	middle := len(rows) / 2
+	if err := insertParts(ctx, s, table, half(1), columns, rows[:middle]); err != nil {
 		return err
 	}
-	return insertParts(ctx, s, table, half(2), columns, rows[len(rows)/2:])
+	err = insertParts(ctx, s, table, half(2), columns, rows[middle:])
+	var row *ErrRow
+	if errors.As(err, &row) {
+		return &ErrRow{Index: middle + row.Index, Err: row.Err}
+	}
+	return err
 }
 
-const codeMemoryLimit = 241
+// ClickHouse's error codes after which a smaller block may pass.
+const (
+	codeMemoryLimit  = 241
+	codeTooManyParts = 252
+)
+
+// refusals are ClickHouse's error codes that speak of a value, so that the same
+// row can never pass: INCORRECT_DATA, TOO_LARGE_ARRAY_SIZE,
+// TOO_LARGE_STRING_SIZE, VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, DECIMAL_OVERFLOW,
+// VIOLATED_CONSTRAINT. Whatever speaks of a table or of the server is none: it
+// would send every row to the dead letters.
+var refusals = []int32{117, 128, 131, 321, 407, 469}
+
+// divisible says down to how many rows a refused block is worth halving; 0: it
+// is not. "Too many parts" is the server's plea for time, but the same code says
+// that one block reaches over more than 100 months, which no waiting mends.
+func divisible(err error) (smallest int) {
+	var e *clickhouse.Exception
+	switch {
+	case !errors.As(err, &e):
+		return 0
+	case e.Code == codeMemoryLimit:
+		return smallestPart
+	case e.Code == codeTooManyParts && strings.Contains(e.Message, "partitions"), slices.Contains(refusals, e.Code):
+		return 1
+	}
+	return 0
+}
 
 // send inserts rows as one block.
 func send[T any](ctx context.Context, s *Store, table, token string, columns []column[T], rows []T) (err error) {
