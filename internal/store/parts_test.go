@@ -17,8 +17,8 @@ func TestABatchOverMoreMonthsThanABlockMayHaveIsStored(t *testing.T) {
 	s, project := open(t)
 	var evs []schemas.Evaluation
 	p := 1.0
-	for i := range 300 { // 25 years of months; a block takes 100
-		at := time.Date(2000, time.January, 15, 0, 0, 0, 0, time.UTC).AddDate(0, i, 0)
+	for i := range 300 { // 25 years of months, none of them expired; a block takes 100
+		at := time.Date(2026, time.January, 15, 0, 0, 0, 0, time.UTC).AddDate(0, i, 0)
 		evs = append(evs, schemas.Evaluation{Project: project, Workload: "w", RequestModel: "big", Candidate: "openai/small", Grader: "exact_match",
 			RequestTs: at, GradedAt: at, RequestID: uuid.NewString(), EvaluationID: uuid.NewString(), SamplingProbability: &p})
 	}
