@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,7 +37,27 @@ func (n *node) pipelineConfig() pipeline.Config {
 
 // clientConfig is how any command reaches the broker.
 func clientConfig(c *config.Config) pipeline.Config {
-	return pipeline.Config{Brokers: brokers(c), ClientID: "gnomon-cli"}
+	k := &c.Kafka
+	return pipeline.Config{
+		Brokers: brokers(c), ClientID: "gnomon-cli", TLS: clientTLS(k.TLS),
+		SASL:       pipeline.SASL{Mechanism: k.SASL.Mechanism, Username: k.SASL.Username, Password: k.SASL.Password},
+		Partitions: k.Partitions, Replication: k.Replication, NoCreate: !k.CreateTopics,
+	}
+}
+
+// storeOptions is how any command reaches the store.
+func storeOptions(c *config.Config, dsn string, log *slog.Logger) store.Options {
+	return store.Options{DSN: dsn, TLS: clientTLS(c.ClickHouse.TLS), Log: log}
+}
+
+// clientTLS reads the files again that could be read when the configuration was
+// loaded; should they be gone, whoever is not known to the system is not trusted.
+func clientTLS(t config.TLS) *tls.Config {
+	c, err := t.Client()
+	if err != nil {
+		return &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return c
 }
 
 // dialects are what a configured row can be spoken to in.
@@ -159,7 +180,7 @@ func (n *node) openStore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w, err := store.Open(ctx, store.Options{DSN: dsn, Log: n.log})
+		w, err := store.Open(ctx, storeOptions(n.c, dsn, n.log))
 		if err != nil {
 			return storeAway(n.c, err)
 		}
@@ -169,7 +190,7 @@ func (n *node) openStore(ctx context.Context) error {
 		}
 		n.writer = w
 	}
-	r, err := store.Open(ctx, store.Options{DSN: readDSN(n.c), Log: n.log})
+	r, err := store.Open(ctx, storeOptions(n.c, readDSN(n.c), n.log))
 	if err != nil {
 		return storeAway(n.c, err)
 	}

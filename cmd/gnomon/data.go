@@ -63,7 +63,7 @@ func (a *app) sqlCmd() *cobra.Command {
 			if strings.TrimSpace(query) == "" {
 				return fmt.Errorf("%w: no query", errUsage)
 			}
-			s, err := store.Open(cmd.Context(), store.Options{DSN: readDSN(c), Log: logger(a.stderr, c.Log)})
+			s, err := store.Open(cmd.Context(), storeOptions(c, readDSN(c), logger(a.stderr, c.Log)))
 			if err != nil {
 				return storeAway(c, err)
 			}
@@ -132,7 +132,7 @@ func (a *app) migrateCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := store.Open(cmd.Context(), store.Options{DSN: dsn, Log: logger(a.stderr, c.Log)})
+			s, err := store.Open(cmd.Context(), storeOptions(c, dsn, logger(a.stderr, c.Log)))
 			if err != nil {
 				return storeAway(c, err)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/embedded"
+	"github.com/gnomon-llm/gnomon/internal/pipeline"
 	"github.com/gnomon-llm/gnomon/internal/store"
 	"github.com/gnomon-llm/gnomon/savings"
 )
@@ -100,24 +100,20 @@ func diagnoseEngine(c *config.Config) finding {
 }
 
 func diagnoseBroker(ctx context.Context, c *config.Config) finding {
-	var d net.Dialer
-	for _, addr := range brokers(c) {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-		conn, err := d.DialContext(ctx, "tcp", addr)
-		cancel()
-		if err != nil {
-			return finding{Check: "broker", Detail: err.Error(), Mend: "start gnomon serve (it brings the embedded broker), or look at kafka.brokers; events wait in the spool meanwhile"}
-		}
-		_ = conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	said, err := pipeline.CheckTopics(ctx, clientConfig(c))
+	if err != nil {
+		return finding{Check: "broker", Detail: fmt.Sprint(brokers(c), ": ", err), Mend: "start gnomon serve (it brings the embedded broker), or look at kafka.brokers; events wait in the spool meanwhile"}
 	}
-	return finding{Check: "broker", OK: true, Detail: fmt.Sprint(brokers(c), " answers")}
+	return finding{Check: "broker", OK: true, Detail: fmt.Sprint(brokers(c), " answers; ", said)}
 }
 
 func diagnoseStore(ctx context.Context, c *config.Config) finding {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	mend := "start gnomon serve (it brings the embedded engine), or look at clickhouse.dsn; events wait in the broker meanwhile"
-	s, err := store.Open(ctx, store.Options{DSN: readDSN(c)})
+	s, err := store.Open(ctx, storeOptions(c, readDSN(c), nil))
 	if err != nil {
 		return checked("store", "", err, mend)
 	}

@@ -39,7 +39,7 @@ decided then (snapshot gone, other rules) is counted apart, with the reason.`,
 			if err != nil {
 				return err
 			}
-			s, err := store.Open(cmd.Context(), store.Options{DSN: readDSN(c), Log: logger(a.stderr, c.Log)})
+			s, err := store.Open(cmd.Context(), storeOptions(c, readDSN(c), logger(a.stderr, c.Log)))
 			if err != nil {
 				return storeAway(c, err)
 			}

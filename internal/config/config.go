@@ -48,8 +48,29 @@ type Admin struct {
 
 // Kafka configures the broker.
 type Kafka struct {
-	Brokers []string `koanf:"brokers"` // host:port of a Kafka cluster; empty: the embedded broker
-	Listen  string   `koanf:"listen"`  // of the embedded broker; loopback only
+	Brokers      []string  `koanf:"brokers"`       // host:port of a Kafka cluster; empty: the embedded broker
+	Listen       string    `koanf:"listen"`        // of the embedded broker; loopback only
+	Partitions   int       `koanf:"partitions"`    // of the requests topic where gnomon makes it
+	Replication  int       `koanf:"replication"`   // of topics that gnomon makes; 0: 3 where three or more brokers are named, else 1
+	CreateTopics bool      `koanf:"create_topics"` // false: topics are checked, never made; what is missing is said, with the commands
+	TLS          TLS       `koanf:"tls"`           // to the brokers
+	SASL         KafkaSASL `koanf:"sasl"`          // who gnomon is to the brokers
+}
+
+// TLS configures an encrypted connection.
+type TLS struct {
+	Enabled  bool   `koanf:"enabled"`   // files given below enable it, too
+	CAFile   string `koanf:"ca_file"`   // PEM certificates to trust; empty: the system's
+	CertFile string `koanf:"cert_file"` // PEM certificate that gnomon shows; empty: none
+	KeyFile  string `koanf:"key_file"`  // its key
+}
+
+// KafkaSASL configures authentication to Kafka.
+type KafkaSASL struct {
+	Mechanism    string `koanf:"mechanism"`     // plain, scram-sha-256 or scram-sha-512; empty: none
+	Username     string `koanf:"username"`      // of gnomon
+	Password     string `koanf:"password"`      // secret; better: password_file
+	PasswordFile string `koanf:"password_file"` // file holding it
 }
 
 // ClickHouse configures the store.
@@ -58,6 +79,7 @@ type ClickHouse struct {
 	ReadDSN      string `koanf:"read_dsn"`      // secret; the same server as a read-only user, for all that only reads; empty: dsn
 	Listen       string `koanf:"listen"`        // of the embedded engine
 	PasswordFile string `koanf:"password_file"` // the writer's password; empty: one is made in data_dir
+	TLS          TLS    `koanf:"tls"`           // to the server; an address with https or secure=true enables it, too
 }
 
 // Engine configures the embedded ClickHouse engine.
@@ -128,7 +150,7 @@ func Default() Config {
 			DrainTimeout: 30 * time.Second, DraftThreshold: 0.7,
 		},
 		Admin:      Admin{Addr: "127.0.0.1:8081"},
-		Kafka:      Kafka{Listen: "127.0.0.1:19092"},
+		Kafka:      Kafka{Listen: "127.0.0.1:19092", Partitions: 4, CreateTopics: true},
 		ClickHouse: ClickHouse{Listen: "127.0.0.1:18123"},
 		Engine:     Engine{MemoryMB: 500},
 		Spool:      Spool{MaxMB: 1024},

@@ -90,6 +90,12 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"an address without port", "proxy:\n  addr: localhost\n", nil, []string{"gnomon.yaml:2", "proxy.addr", "host:port"}},
 		{"the admin plane abroad without a token", "", []string{"GNOMON_ADMIN__ADDR=0.0.0.0:8081"}, []string{"GNOMON_ADMIN__ADDR", "token_file"}},
 		{"the embedded broker abroad", "kafka: {listen: \"0.0.0.0:9092\"}\n", nil, []string{"kafka.listen", "loopback"}},
+		{"TLS to the embedded broker", "kafka: {tls: {enabled: true}}\n", nil, []string{"kafka.brokers", "neither TLS nor SASL"}},
+		{"a SASL mechanism nobody knows", "kafka: {brokers: [\"k:1\"], sasl: {mechanism: gssapi}}\n", nil, []string{"kafka.sasl.mechanism", "scram-sha-512"}},
+		{"SASL without a password", "kafka: {brokers: [\"k:1\"], sasl: {mechanism: scram-sha-512, username: u}}\n", nil, []string{"kafka.sasl.password_file"}},
+		{"a plain password over an open line", "kafka: {brokers: [\"k:1\"], sasl: {mechanism: plain, username: u, password: p}}\n", nil, []string{"kafka.tls.enabled"}},
+		{"an authority that is not there", "kafka: {brokers: [\"k:1\"], tls: {ca_file: /nowhere}}\n", nil, []string{"kafka.tls", "/nowhere"}},
+		{"a certificate without its key", "clickhouse: {dsn: \"https://h:1\", tls: {cert_file: a}}\n", nil, []string{"clickhouse.tls.cert_file", "key_file"}},
 		{"a project in capitals", "project: Acme\n", nil, []string{"gnomon.yaml:1", "project", "lower-case"}},
 		{"a provider without dialect", "providers:\n  groq:\n    base_url: https://x.example\n", nil, []string{"providers.groq.dialect", "openai, anthropic"}},
 		{"a password in an address", "providers:\n  openai:\n    base_url: https://u:p@x.example\n", nil, []string{"gnomon.yaml:3", "api_key_file"}},
@@ -125,7 +131,7 @@ func TestRedactedShowsNoSecretAndLoadsAgain(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("planted-api-key\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := load(t, "admin: {token: planted-token}\nclickhouse: {dsn: \"http://u:planted-pass@h:1/gnomon\", read_dsn: \"clickhouse://h:1/gnomon?username=u&password=planted-query\"}\nproviders:\n  openai: {api_key_file: "+secret+"}\n", nil, nil)
+	c, err := load(t, "admin: {token: planted-token}\nkafka: {brokers: [\"k:1\"], sasl: {mechanism: scram-sha-256, username: u, password: planted-sasl}}\nclickhouse: {dsn: \"http://u:planted-pass@h:1/gnomon\", read_dsn: \"clickhouse://h:1/gnomon?username=u&password=planted-query\"}\nproviders:\n  openai: {api_key_file: "+secret+"}\n", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

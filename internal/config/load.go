@@ -239,6 +239,9 @@ func (c *Config) readSecrets() error {
 	if err := read("admin.token", c.Admin.TokenFile, &c.Admin.Token); err != nil {
 		return err
 	}
+	if err := read("kafka.sasl.password", c.Kafka.SASL.PasswordFile, &c.Kafka.SASL.Password); err != nil {
+		return err
+	}
 	for name, p := range c.Providers {
 		if err := read("providers."+name+".api_key", p.APIKeyFile, &p.APIKey); err != nil {
 			return err

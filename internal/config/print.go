@@ -22,6 +22,7 @@ func (c *Config) Redacted() *Config {
 		}
 	}
 	hide(&r.Admin.Token)
+	hide(&r.Kafka.SASL.Password)
 	hideIn := func(address *string) {
 		if u, err := url.Parse(*address); err == nil {
 			if u.RawQuery != "" {

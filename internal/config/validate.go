@@ -49,6 +49,7 @@ func (c *Config) validate(o origins) error {
 	if !loopback(c.Admin.Addr) && c.Admin.Token == "" {
 		wrong("admin.addr", "%q is not on loopback and admin.token_file is not set: whoever reaches it could switch traffic", c.Admin.Addr)
 	}
+	c.validateKafka(wrong)
 	c.validateBounds(wrong)
 	c.validateProviders(wrong)
 	c.validateWorkloads(wrong)
@@ -59,6 +60,40 @@ func (c *Config) validate(o origins) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// validateKafka looks at how a cluster is reached.
+func (c *Config) validateKafka(wrong func(key, format string, args ...any)) {
+	k := &c.Kafka
+	if k.Partitions < 1 || k.Partitions > 10_000 {
+		wrong("kafka.partitions", "%d is not between 1 and 10000", k.Partitions)
+	}
+	if k.Replication < 0 {
+		wrong("kafka.replication", "is negative")
+	}
+	if m := k.SASL.Mechanism; !slices.Contains([]string{"", "plain", "scram-sha-256", "scram-sha-512"}, m) {
+		wrong("kafka.sasl.mechanism", "%q is none of plain, scram-sha-256, scram-sha-512", m)
+	} else if m != "" && (k.SASL.Username == "" || k.SASL.Password == "") {
+		wrong("kafka.sasl.mechanism", "%s needs kafka.sasl.username and kafka.sasl.password_file", m)
+	} else if m == "" && k.SASL.Username != "" {
+		wrong("kafka.sasl.username", "is of no use without kafka.sasl.mechanism")
+	}
+	if len(k.Brokers) == 0 && (k.TLS != TLS{} || k.SASL != KafkaSASL{}) {
+		wrong("kafka.brokers", "is empty, and the embedded broker knows neither TLS nor SASL: name a cluster, or take kafka.tls and kafka.sasl away")
+	}
+	if k.SASL.Mechanism == "plain" && !k.TLS.On() && slices.ContainsFunc(k.Brokers, func(b string) bool { return !loopback(b) }) {
+		wrong("kafka.sasl.mechanism", "plain sends the password as it is: set kafka.tls.enabled, or use scram-sha-512")
+	}
+	for key, t := range map[string]TLS{"kafka.tls": k.TLS, "clickhouse.tls": c.ClickHouse.TLS} {
+		if (t.CertFile == "") != (t.KeyFile == "") {
+			wrong(key+".cert_file", "and key_file go together")
+		} else if _, err := t.Client(); err != nil {
+			wrong(key, "%v", err)
+		}
+	}
+	if c.ClickHouse.DSN == "" && c.ClickHouse.ReadDSN == "" && c.ClickHouse.TLS.On() {
+		wrong("clickhouse.tls", "is of no use to the embedded engine: set clickhouse.dsn")
+	}
 }
 
 func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {

@@ -86,6 +86,7 @@ func TestABrokerThatGoesAndComesLosesNothing(t *testing.T) {
 
 func TestABrokerThatLosesItsFolderCostsNoRecord(t *testing.T) {
 	b := newBroker(t)
+	b.replicas = 1
 	cfg := b.withTopics()
 	sp := openSpool(t, t.TempDir())
 	stopShip := shipping(t, cfg, sp)
@@ -107,6 +108,7 @@ func TestABrokerThatLosesItsFolderCostsNoRecord(t *testing.T) {
 
 func TestAnIdleProxyNoticesThatTheBrokerLostItsFolder(t *testing.T) {
 	b := newBroker(t)
+	b.replicas = 1
 	cfg := b.withTopics()
 	sp := openSpool(t, t.TempDir())
 	stopShip := shipping(t, cfg, sp)
@@ -128,6 +130,7 @@ func TestAnIdleProxyNoticesThatTheBrokerLostItsFolder(t *testing.T) {
 
 func TestEventsThatAreNeverConfirmedAreSentAgain(t *testing.T) {
 	b := newBroker(t)
+	b.replicas = 1
 	cfg := b.withTopics()
 	cfg.ResendAfter = 2 * time.Second
 	sp := openSpool(t, t.TempDir())

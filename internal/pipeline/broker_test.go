@@ -28,6 +28,9 @@ func realKafka() bool { return os.Getenv(kafkaFolder) != "" }
 type testBroker struct {
 	t     testing.TB
 	addrs []string
+	// replicas of topics made by withTopics; 0: as gnomon would, which on three
+	// brokers makes the broker's acknowledgement free the spool.
+	replicas int
 
 	dir string // embedded
 	b   *embedded.Broker
@@ -152,7 +155,7 @@ func (tb *testBroker) loseAndFill(fill func(Config)) {
 }
 
 func (tb *testBroker) config() Config {
-	return Config{Brokers: tb.addrs, Log: testLog(tb.t), Linger: 50 * time.Millisecond, Group: fmt.Sprintf("%s-%p", tb.t.Name(), tb)}
+	return Config{Brokers: tb.addrs, Log: testLog(tb.t), Linger: 50 * time.Millisecond, Group: fmt.Sprintf("%s-%p", tb.t.Name(), tb), Replication: tb.replicas}
 }
 
 func (tb *testBroker) withTopics() Config {

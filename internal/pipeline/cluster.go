@@ -67,11 +67,16 @@ func connect(cfg Config) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	who, err := cfg.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
 	// The topics' layout is asked for anew after every error (forget), so the
 	// periodic look may be slow.
 	k := &cluster{cfg: cfg, log: cfg.Log, conns: map[*tracked]struct{}{}}
 	k.transport = &kafka.Transport{
 		ClientID: cfg.ClientID, DialTimeout: 5 * time.Second, IdleTimeout: time.Minute, MetadataTTL: 10 * time.Second, Dial: k.dial,
+		TLS: cfg.TLS, SASL: who,
 	}
 	// Without a Timeout the client grants a broker 500 ms to have a write on all
 	// replicas; the broker then answers "timed out", keeps the records, and they

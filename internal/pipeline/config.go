@@ -1,11 +1,16 @@
 package pipeline
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
 // Config says where the broker is and how roads are travelled. Brokers is
@@ -14,11 +19,14 @@ type Config struct {
 	Brokers  []string // host:port
 	ClientID string   // default gnomon
 	Log      *slog.Logger
+	TLS      *tls.Config // to the brokers; nil: not encrypted
+	SASL     SASL        // zero: none
 
 	Metrics prometheus.Registerer // of Ingest; nil: none
 
 	Partitions  int    // of the requests topic where it has to be made; default 4
 	Replication int    // of topics that have to be made; default 1, or 3 with three or more brokers named
+	NoCreate    bool   // topics are checked and never made
 	Group       string // prefix of ingest's consumer groups; default gnomon-ingest
 
 	MaxBatchRows  int           // of one insert; default 20,000
@@ -31,6 +39,26 @@ type Config struct {
 	ShipLinger  time.Duration // how long the spool's first record waits for more; default 10 ms
 	ResendAfter time.Duration // published and not acknowledged; default 60 s, doubling per try
 	FlushWithin time.Duration // at Ship's end; default 5 s
+}
+
+// SASL says who a client is.
+type SASL struct {
+	Mechanism          string // plain, scram-sha-256, scram-sha-512; empty: none
+	Username, Password string
+}
+
+func (s SASL) mechanism() (sasl.Mechanism, error) {
+	switch s.Mechanism {
+	case "":
+		return nil, nil
+	case "plain":
+		return plain.Mechanism{Username: s.Username, Password: s.Password}, nil
+	case "scram-sha-256":
+		return scram.Mechanism(scram.SHA256, s.Username, s.Password)
+	case "scram-sha-512":
+		return scram.Mechanism(scram.SHA512, s.Username, s.Password)
+	}
+	return nil, fmt.Errorf("pipeline: SASL mechanism %q is none of plain, scram-sha-256, scram-sha-512", s.Mechanism)
 }
 
 // Header is a record's header.

@@ -33,7 +33,7 @@ type assignment struct {
 func (k *cluster) share(ctx context.Context, topic, group string, fn func(context.Context, *assignment)) error {
 	cg, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: group, Brokers: k.cfg.Brokers, Topics: []string{topic}, StartOffset: kafka.FirstOffset,
-		Dialer:            &kafka.Dialer{ClientID: k.cfg.ClientID, Timeout: 3 * time.Second},
+		Dialer:            &kafka.Dialer{ClientID: k.cfg.ClientID, Timeout: 3 * time.Second, TLS: k.cfg.TLS, SASLMechanism: k.transport.SASL},
 		HeartbeatInterval: time.Second, SessionTimeout: 10 * time.Second, RebalanceTimeout: 10 * time.Second,
 		JoinGroupBackoff: 250 * time.Millisecond, Timeout: 5 * time.Second,
 		WatchPartitionChanges: true, PartitionWatchInterval: 5 * time.Second,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -65,7 +66,8 @@ var ErrTopic = errors.New("topic is not as gnomon needs it")
 
 // EnsureTopics makes the topics that are missing, and checks that logs have one
 // partition and are not compacted. An error that is not ErrTopic is worth
-// another try.
+// another try. Where topics may not be made (Config.NoCreate, or the cluster
+// refuses) the error holds the commands with which an operator makes them.
 func EnsureTopics(ctx context.Context, cfg Config) error {
 	k, err := connect(cfg)
 	if err != nil {
@@ -78,11 +80,14 @@ func EnsureTopics(ctx context.Context, cfg Config) error {
 	}
 	var missing []kafka.TopicConfig
 	for _, t := range wanted() {
-		if _, ok := there[t.name]; !ok {
+		if there[t.name] == 0 {
 			missing = append(missing, k.configOf(t))
 		}
 	}
-	if len(missing) > 0 {
+	switch {
+	case len(missing) > 0 && k.cfg.NoCreate:
+		return k.byHand(missing, errNoCreate)
+	case len(missing) > 0:
 		if err := k.create(ctx, missing); err != nil {
 			return err
 		}
@@ -91,15 +96,27 @@ func EnsureTopics(ctx context.Context, cfg Config) error {
 		}
 	}
 	for _, t := range wanted() {
-		n, ok := there[t.name]
-		if !ok {
-			return fmt.Errorf("topic %s was made and is not there yet", t.name)
-		}
-		if t.log && n != 1 {
+		if n := there[t.name]; t.log && n != 1 {
 			return fmt.Errorf("%w: %s has %d partitions and must have one, since its order decides; make it anew", ErrTopic, t.name, n)
 		}
 	}
 	return k.checkLogs(ctx)
+}
+
+var errNoCreate = errors.New("kafka.create_topics is false, or this is only a look")
+
+// byHand says which topics are missing, and the commands that make them.
+func (k *cluster) byHand(missing []kafka.TopicConfig, why error) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d topics are missing and gnomon may not make them (%v); an operator has to:", len(missing), why)
+	for _, t := range missing {
+		fmt.Fprintf(&b, "\n  kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d --replication-factor %d",
+			k.cfg.Brokers[0], t.Topic, t.NumPartitions, t.ReplicationFactor)
+		for _, c := range t.ConfigEntries {
+			fmt.Fprintf(&b, " --config %s=%s", c.ConfigName, c.ConfigValue)
+		}
+	}
+	return errors.New(b.String())
 }
 
 // appeared waits for topics just made: a cluster's brokers learn of them one
@@ -149,7 +166,7 @@ func (k *cluster) configOf(t topic) kafka.TopicConfig {
 	if t.retention == forEver {
 		retention = -1
 	}
-	return kafka.TopicConfig{
+	c := kafka.TopicConfig{
 		Topic: t.name, NumPartitions: partitions, ReplicationFactor: k.cfg.Replication,
 		ConfigEntries: []kafka.ConfigEntry{
 			{ConfigName: "cleanup.policy", ConfigValue: "delete"},
@@ -157,6 +174,10 @@ func (k *cluster) configOf(t topic) kafka.TopicConfig {
 			{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(t.maxBytes)},
 		},
 	}
+	if k.cfg.Replication >= durableReplicas {
+		c.ConfigEntries = append(c.ConfigEntries, kafka.ConfigEntry{ConfigName: minInsync, ConfigValue: strconv.Itoa(durableInsync)})
+	}
+	return c
 }
 
 // endless reports whether a topic must keep its records for ever.
@@ -173,7 +194,10 @@ func (k *cluster) create(ctx context.Context, missing []kafka.TopicConfig) error
 	}
 	for name, err := range res.Errors {
 		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-			return fmt.Errorf("making topic %s: %w; where gnomon may not make topics, an operator has to", name, err)
+			if errors.Is(err, kafka.TopicAuthorizationFailed) || errors.Is(err, kafka.ClusterAuthorizationFailed) || errors.Is(err, kafka.PolicyViolation) {
+				return k.byHand(missing, err)
+			}
+			return fmt.Errorf("making topic %s: %w", name, err)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 type Options struct {
 	// DSN is http://user:password@host:8123/database or clickhouse://…:9000/….
 	DSN string
+	TLS *tls.Config // nil: as the address says (https, or secure=true)
 	Log *slog.Logger
 }
 
@@ -45,6 +47,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	// The database may not exist before the first migration: names are written out.
 	opts.Auth.Database = "default"
+	if o.TLS != nil {
+		opts.TLS = o.TLS
+	}
 	defaults(opts)
 	if opts.Protocol == clickhouse.HTTP {
 		opts.TransportFunc = func(t *http.Transport) (http.RoundTripper, error) { return exceptionOn200{t}, nil }
