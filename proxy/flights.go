@@ -11,6 +11,13 @@ type flights struct {
 	landed chan struct{} // closed at n == 0; made by the first who waits
 }
 
+// bound sets how many may be in flight.
+func (f *flights) bound(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.max = n
+}
+
 // enter takes a place. When all are taken it still counts the request, which is
 // then refused, and returns false.
 func (f *flights) enter() bool {

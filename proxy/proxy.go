@@ -35,19 +35,26 @@ type Recorder interface {
 // PayloadSink takes a request and its answer for rehearsal. It must not block.
 type PayloadSink func(schemas.Payload)
 
-// Proxy is the data plane.
+// Proxy is the data plane under one configuration. Reload makes the next one;
+// what outlives configurations is in its life.
 type Proxy struct {
-	cfg       Config
-	rows      map[string]*row
-	order     []*row
+	*life
+	cfg      Config
+	rows     map[string]*row
+	order    []*row
+	upstream Upstream
+	engine   *gin.Engine
+}
+
+// life is what stays over configurations.
+type life struct {
+	current   atomic.Pointer[Proxy] // takes new requests
 	rec       Recorder
 	snapshots func() *classifier.Snapshot
 	observer  *Observer
 	sink      PayloadSink
 	log       *slog.Logger
 	metrics   *metrics
-	upstream  Upstream
-	engine    *gin.Engine
 	health    health
 	acting    atomic.Pointer[acting]
 
@@ -59,13 +66,29 @@ type Proxy struct {
 // New makes a data plane. snapshots returns the current snapshot and is called
 // for each request. sink may be nil.
 func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *savings.Book, sink PayloadSink, log *slog.Logger, reg prometheus.Registerer) (*Proxy, error) {
+	l := &life{
+		rec: rec, snapshots: snapshots, sink: sink, log: log,
+		observer: NewObserver(cfg.Project, snapshots, book), deciders: deciders{make(chan *pending)},
+	}
+	p, err := l.configure(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if l.metrics, err = newMetrics(reg, l.flights.count); err != nil {
+		return nil, fmt.Errorf("proxy: metrics: %w", err)
+	}
+	l.observer.unhealthy = l.health.unhealthy
+	l.observer.refused = func(to, what string) { l.metrics.unsaid.WithLabelValues(to, what).Inc() }
+	return p, nil
+}
+
+// configure makes the data plane of a configuration, and the one that takes new
+// requests.
+func (l *life) configure(cfg Config) (*Proxy, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{
-		cfg: cfg, rec: rec, snapshots: snapshots, sink: sink, log: log, upstream: cfg.Upstream,
-		observer: NewObserver(cfg.Project, snapshots, book), rows: map[string]*row{}, flights: flights{max: cfg.MaxInFlight}, deciders: deciders{make(chan *pending)},
-	}
+	p := &Proxy{life: l, cfg: cfg, rows: map[string]*row{}, upstream: cfg.Upstream}
 	for _, prov := range cfg.Providers {
 		r, err := newRow(prov)
 		if err != nil {
@@ -74,21 +97,44 @@ func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *
 		p.rows[r.Name] = r
 		p.order = append(p.order, r)
 	}
-	if p.upstream == nil {
+	was := l.current.Load()
+	switch {
+	case p.upstream != nil:
+	case was != nil && was.cfg.Upstream == nil && was.cfg.ConnectTimeout == cfg.ConnectTimeout && was.cfg.HeaderTimeout == cfg.HeaderTimeout:
+		p.upstream = was.upstream // its connections stay
+	default:
 		p.upstream = newUpstream(&p.cfg)
 	}
-	var err error
-	if p.metrics, err = newMetrics(reg, p.flights.count); err != nil {
-		return nil, fmt.Errorf("proxy: metrics: %w", err)
-	}
-	p.observer.unhealthy = p.health.unhealthy
-	p.observer.refused = func(to, what string) { p.metrics.unsaid.WithLabelValues(to, what).Inc() }
 	p.engine = p.routes()
+	l.flights.bound(cfg.MaxInFlight)
+	l.current.Store(p)
+	if was != nil && was.upstream != p.upstream {
+		was.closeIdle()
+	}
 	return p, nil
 }
 
+// Reload puts a configuration in force for requests that come from now on; those
+// in flight end under the one they began with. Where it returns an error, the
+// old one stays. The project cannot change.
+func (p *Proxy) Reload(cfg Config) error {
+	if cfg.Project != p.cfg.Project {
+		return fmt.Errorf("proxy: the project cannot change from %s to %s while gnomon runs", p.cfg.Project, cfg.Project)
+	}
+	_, err := p.configure(cfg)
+	return err
+}
+
 // Handler returns the data plane's handler.
-func (p *Proxy) Handler() http.Handler { return p.engine }
+func (p *Proxy) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.current.Load().engine.ServeHTTP(w, r) })
+}
+
+func (p *Proxy) closeIdle() {
+	if t, ok := p.upstream.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
 
 // Observer returns the observer that makes this proxy's events.
 func (p *Proxy) Observer() *Observer { return p.observer }
@@ -182,7 +228,7 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	srv := &http.Server{
-		Handler:           p.engine,
+		Handler:           p.Handler(),
 		ReadHeaderTimeout: 30 * time.Second,
 		ReadTimeout:       p.cfg.BodyTimeout, // until upload sets the next one
 		IdleTimeout:       2 * time.Minute,
@@ -202,8 +248,9 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("proxy: serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
-	p.log.Info("draining", "in_flight", p.flights.count(), "bound", p.cfg.DrainTimeout)
-	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.DrainTimeout)
+	bound := p.current.Load().cfg.DrainTimeout
+	p.log.Info("draining", "in_flight", p.flights.count(), "bound", bound)
+	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), bound)
 	defer stop()
 	err := srv.Shutdown(limit)
 	select {
@@ -214,9 +261,7 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		_ = srv.Close()
 		<-p.flights.empty() // each ends promptly: its context is over
 	}
-	if t, ok := p.upstream.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
+	p.current.Load().closeIdle()
 	if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve %s: %w", ln.Addr(), err)
 	}

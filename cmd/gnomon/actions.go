@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gnomon-llm/gnomon/activation"
-	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
@@ -27,10 +26,9 @@ const maxGradeAge = 400 * 24 * time.Hour
 
 // actions are what a person may do through console, API and CLI.
 type actions struct {
-	c        *config.Config
+	c        func() *config.Config // as it is in force
 	keeper   *activation.Keeper[schemas.Policy]
 	book     *savings.Book
-	ladders  []classifier.Ladder
 	publish  func(ctx context.Context, topic string, msgs ...pipeline.Message) error
 	verdicts func(ctx context.Context, project string) ([]schemas.Verdict, error)
 }
@@ -53,7 +51,7 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 		Threshold: r.Threshold, Override: r.Override, Actor: r.Actor, Reason: r.Reason,
 	}, activation.Facts{
 		Current: current, Verdicts: verdicts, Now: time.Now(),
-		Provider: func(name string) bool { _, ok := a.c.Providers[name]; return ok },
+		Provider: func(name string) bool { _, ok := a.c().Providers[name]; return ok },
 		Priced:   a.priced,
 		InLadder: a.inLadder,
 	})
@@ -122,7 +120,7 @@ func (a *actions) priced(provider, model string) bool {
 }
 
 func (a *actions) inLadder(baseline, candidate string) bool {
-	for _, l := range a.ladders {
+	for _, l := range ladders(a.c()) {
 		if _, model, _ := strings.Cut(l.Baseline, "/"); baseline != "" && model != baseline && l.Baseline != baseline {
 			continue
 		}

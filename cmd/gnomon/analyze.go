@@ -12,17 +12,17 @@ import (
 
 // settings are the analyzer's, from the configuration.
 func (n *node) settings() analyzer.Settings {
-	s := analyzer.DefaultSettings()
-	s.Margin, s.Alpha, s.PlannedDays = n.c.Quality.Margin, n.c.Quality.Alpha, n.c.Observe.Days
-	s.DraftThreshold = n.c.Proxy.DraftThreshold
-	s.Rehearses = n.c.RehearsalPermitted
+	c, s := n.live.Load(), analyzer.DefaultSettings()
+	s.Margin, s.Alpha, s.PlannedDays = c.Quality.Margin, c.Quality.Alpha, c.Observe.Days
+	s.DraftThreshold = c.Proxy.DraftThreshold
+	s.Rehearses = c.RehearsalPermitted
 	s.Threshold = func(workload string) float64 {
 		// What was gathered under the draft reaches no further than the draft, also
 		// where a policy under an override admits more: a verdict must not claim it.
-		if p := n.keeper.Accepted(n.c.Project + "/" + workload); p != nil && p.Candidate != "" {
-			return min(p.Threshold, n.c.Proxy.DraftThreshold)
+		if p := n.keeper.Accepted(c.Project + "/" + workload); p != nil && p.Candidate != "" {
+			return min(p.Threshold, c.Proxy.DraftThreshold)
 		}
-		return n.c.Proxy.DraftThreshold
+		return c.Proxy.DraftThreshold
 	}
 	return s
 }

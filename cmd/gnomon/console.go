@@ -19,8 +19,8 @@ func (n *node) console() (http.Handler, error) {
 	return dashboards.New(dashboards.Config{
 		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version,
-		Actions: &actions{c: n.c, keeper: n.keeper, book: n.book, ladders: n.ladders, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts},
-		Keys:    keyActions{n.c, n.keys},
+		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts},
+		Keys:    keyActions{n.live.Load, n.keys},
 		Explain: n.explainer().Explain,
 		WhatIf:  n.whatIf,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
@@ -101,7 +101,7 @@ func (d consoleData) Policies(_ context.Context, project, workload string) ([]sc
 // threshold is what an event was decided by: its policy version's, or the
 // draft's.
 func (n *node) threshold(ev *schemas.RequestEvent) *float64 {
-	t := n.c.Proxy.DraftThreshold
+	t := n.live.Load().Proxy.DraftThreshold
 	if ev.PolicyVersion > 0 {
 		history := n.keeper.History(ev.Project + "/" + ev.Workload)
 		if int(ev.PolicyVersion) > len(history) {

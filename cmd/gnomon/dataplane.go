@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gnomon-llm/gnomon/activation"
+	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/spool"
 	"github.com/gnomon-llm/gnomon/proxy"
 )
@@ -22,20 +23,25 @@ func (n *node) openProxy() (err error) {
 	}
 	n.payloads = newPayloadQueue(n)
 	n.registerGauges()
-	cfg := proxy.Config{
-		Project: n.c.Project, MaxInFlight: n.c.Proxy.MaxInFlight, CaptureBytes: n.c.Proxy.CaptureBytes, ConnectTimeout: n.c.Proxy.ConnectTimeout,
-		HeaderTimeout: n.c.Proxy.HeaderTimeout, IdleTimeout: n.c.Proxy.IdleTimeout, DrainTimeout: n.c.Proxy.DrainTimeout, KeepPayload: n.c.RehearsalPermitted,
-		Keys: n.keyring.find, RequireKey: n.c.Proxy.RequireKey,
-	}
-	for _, name := range sortedKeys(n.c.Providers) {
-		p := n.c.Providers[name]
-		cfg.Providers = append(cfg.Providers, proxy.Provider{Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, Simulated: n.opts.simulated})
-	}
-	n.proxy, err = proxy.New(cfg, n.spool, n.snapshots.get, n.book, n.payloads.offer, n.log, n.registry)
+	n.proxy, err = proxy.New(n.proxyConfig(n.c), n.spool, n.snapshots.get, n.book, n.payloads.offer, n.log, n.registry)
 	if err != nil {
 		return fmt.Errorf("data plane: %w", err)
 	}
 	return nil
+}
+
+// proxyConfig is the data plane's part of a configuration.
+func (n *node) proxyConfig(c *config.Config) proxy.Config {
+	cfg := proxy.Config{
+		Project: c.Project, MaxInFlight: c.Proxy.MaxInFlight, CaptureBytes: c.Proxy.CaptureBytes, ConnectTimeout: c.Proxy.ConnectTimeout,
+		HeaderTimeout: c.Proxy.HeaderTimeout, IdleTimeout: c.Proxy.IdleTimeout, DrainTimeout: c.Proxy.DrainTimeout, KeepPayload: c.RehearsalPermitted,
+		Keys: n.keyring.find, RequireKey: c.Proxy.RequireKey,
+	}
+	for _, name := range sortedKeys(c.Providers) {
+		p := c.Providers[name]
+		cfg.Providers = append(cfg.Providers, proxy.Provider{Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, Simulated: n.opts.simulated})
+	}
+	return cfg
 }
 
 // registerGauges publishes what an operator alerts on.

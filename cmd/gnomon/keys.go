@@ -46,7 +46,7 @@ func (r *keyring) find(sum [sha256.Size]byte) *schemas.Key { return (*r.current.
 
 // keyActions implements dashboards.Keys.
 type keyActions struct {
-	c      *config.Config
+	c      func() *config.Config // as it is in force
 	keeper *activation.Keeper[schemas.Key]
 }
 
@@ -58,8 +58,8 @@ func (a keyActions) List(project string) []schemas.Key {
 // Create implements dashboards.Keys.
 func (a keyActions) Create(ctx context.Context, k schemas.Key) (schemas.Key, error) {
 	for _, name := range k.Providers {
-		if _, ok := a.c.Providers[name]; !ok {
-			return k, &dashboards.Error{Code: "unknown_provider", Message: fmt.Sprintf("No provider is called %q.", name), Hint: "Configured are " + strings.Join(sortedKeys(a.c.Providers), ", ") + "."}
+		if _, ok := a.c().Providers[name]; !ok {
+			return k, &dashboards.Error{Code: "unknown_provider", Message: fmt.Sprintf("No provider is called %q.", name), Hint: "Configured are " + strings.Join(sortedKeys(a.c().Providers), ", ") + "."}
 		}
 	}
 	return a.propose(ctx, k)

@@ -134,7 +134,7 @@ func TestOnlyLaddersAndPricesOfOursAreActivatedWithoutOverride(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config.Default()
-	a := &actions{c: &c, book: book, ladders: ladders(&c)}
+	a := &actions{c: func() *config.Config { return &c }, book: book}
 	if !a.priced("openai", "gpt-4o-mini") || a.priced("openai", "no-such-model") {
 		t.Error("prices are not what the book says")
 	}

@@ -33,6 +33,10 @@ import (
 type nodeOptions struct {
 	simulated bool
 	book      *savings.Book // nil: the built-in one
+
+	load       func() (*config.Config, error) // the configuration as it is now; nil: it is not loaded again
+	configFile string                         // where a change is looked for
+	look       time.Duration                  // how often; 0: reloadEvery
 }
 
 // node is one gnomon process: what newNode opened, and the parts that run.
@@ -41,7 +45,8 @@ type nodeOptions struct {
 // events, then ingest, then the engines. The data plane waits for none of the
 // others: it serves from the policy snapshot while they come up.
 type node struct {
-	c     *config.Config
+	c     *config.Config                // as it was started with
+	live  atomic.Pointer[config.Config] // as it is in force: see reload
 	roles roles
 	log   *slog.Logger
 	opts  nodeOptions
@@ -49,7 +54,6 @@ type node struct {
 	proxyLn, adminLn net.Listener
 	spool            *spool.Spool
 	book             *savings.Book
-	ladders          []classifier.Ladder
 	snapshots        *snapshots
 	decidedBy        *decidedBy // nil where nothing is decided
 	keeper           *activation.Keeper[schemas.Policy]
@@ -58,6 +62,7 @@ type node struct {
 	pub              *pipeline.Publisher
 	proxy            *proxy.Proxy
 	registry         *prometheus.Registry
+	reloadFailed     atomic.Bool // the configuration on disk is not the one in force
 	payloads         *payloadQueue
 	admin            http.Handler
 
@@ -79,6 +84,7 @@ type node struct {
 func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *node, err error) {
 	n := &node{c: c, roles: r, log: log, opts: opts, registry: prometheus.NewRegistry(), started: time.Now(),
 		brokerUp: make(chan struct{}), storeUp: make(chan struct{}), brokerIs: newBacking(), storeIs: newBacking()}
+	n.live.Store(c)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -127,7 +133,6 @@ func (n *node) openKnowledge() (err error) {
 			return err
 		}
 	}
-	n.ladders = ladders(n.c)
 	dir := filepath.Join(n.c.DataDir, "proxy")
 	var keep func(*classifier.Snapshot)
 	if n.roles.proxy {
@@ -137,7 +142,7 @@ func (n *node) openKnowledge() (err error) {
 		keep = n.decidedBy.keep
 	}
 	n.snapshots = newSnapshots(classifier.Parts{
-		Project: n.c.Project, Ladders: n.ladders, Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
+		Project: n.c.Project, Ladders: ladders(n.c), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
 		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold,
 	}, filepath.Join(dir, "evidence.json"), keep, n.log)
 	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicPolicies}, n.snapshots.setPolicies, n.log)
@@ -187,6 +192,7 @@ func (n *node) run(ctx context.Context) error {
 		front.Go(func() error { return n.proxy.Serve(frontCtx, n.proxyLn) })
 	}
 	front.Go(func() error { return n.serveAdmin(frontCtx) })
+	front.Go(func() error { return n.watchConfig(frontCtx) })
 	n.log.Info("gnomon serves", "roles", n.roles.String(), "proxy", addrOf(n.proxyLn), "admin", n.adminLn.Addr().String(), "project", n.c.Project)
 
 	err := front.Wait()

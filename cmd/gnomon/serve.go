@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -75,7 +76,7 @@ func (a *app) serveCmd() *cobra.Command {
 			if err := r.check(c); err != nil {
 				return err
 			}
-			n, err := newNode(c, r, logger(a.stderr, c.Log), nodeOptions{})
+			n, err := newNode(c, r, logger(a.stderr, c.Log), nodeOptions{load: a.config, configFile: cmp.Or(a.configFile, config.DefaultFile)})
 			if err != nil {
 				return err
 			}

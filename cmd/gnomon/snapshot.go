@@ -68,6 +68,14 @@ func (s *snapshots) setPolicies(all []schemas.Policy) {
 	s.rebuild()
 }
 
+// setKnowledge takes what a configuration says of routes.
+func (s *snapshots) setKnowledge(l []classifier.Ladder, providers []classifier.Provider, threshold float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts.Ladders, s.parts.Providers, s.parts.DraftThreshold = l, providers, threshold
+	s.rebuild()
+}
+
 // addEvidence takes one record of the evidence topic; a later one of the same
 // candidate replaces it.
 func (s *snapshots) addEvidence(value []byte) {
