@@ -26,7 +26,7 @@ func (n *node) whatIf(ctx context.Context, ask dashboards.WhatIf) (*whatif.Resul
 		return nil, err
 	}
 	parts := classifier.Parts{
-		Project: ask.Project, Ladders: slices.Clone(n.ladders), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
+		Project: ask.Project, Ladders: slices.Clone(ladders(n.live.Load())), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
 		Policies: n.keeper.Latest(), DraftThreshold: n.c.Proxy.DraftThreshold,
 	}
 	for _, l := range ask.Ladders {
