@@ -158,9 +158,8 @@ func TestEveryRuleIsInTheHash(t *testing.T) {
 	}
 }
 
-// TestASnapshotOfOtherWeightsHasAnotherHash stands for every weight: a test of
-// the weights shows that each is in modelHash.
-func TestASnapshotOfOtherWeightsHasAnotherHash(t *testing.T) {
+// TestASnapshotOfAnotherBuildHasAnotherHash changes each part of the origin.
+func TestASnapshotOfAnotherBuildHasAnotherHash(t *testing.T) {
 	before := NewSnapshot(testParts()).Hash()
 	origin := thisBuild()
 	v := reflect.ValueOf(&origin).Elem()
@@ -259,4 +258,68 @@ func TestWhatThisBuildCannotDecideIsRefused(t *testing.T) {
 			t.Error("it says that it assesses alike, or decides otherwise")
 		}
 	})
+}
+
+// TestEveryWeightIsInTheHash changes values of the shipped weights, every one of
+// the short lists and some of the long ones, one at a time: the file is refused,
+// or is another model with another hash, and then every snapshot has another
+// hash, too.
+func TestEveryWeightIsInTheHash(t *testing.T) {
+	w := *Builtin().Weights()
+	seen := map[uint64]string{Builtin().Hash(): "nothing changed"}
+	snapshot := NewSnapshot(testParts()).Hash()
+	mutations := 0
+	try := func(what string, v reflect.Value) {
+		old := reflect.New(v.Type()).Elem()
+		old.Set(v)
+		if v.CanInt() {
+			v.SetInt(v.Int() ^ 1)
+		} else {
+			v.SetUint(v.Uint() ^ 1)
+		}
+		file := w.Encode()
+		v.Set(old)
+		mutations++
+		m, err := ReadWeights(file)
+		if err != nil {
+			return // noticed
+		}
+		if other, twice := seen[m.Hash()]; twice {
+			t.Errorf("%s: the hash is as after: %s", what, other)
+		}
+		seen[m.Hash()] = what
+		origin := thisBuild()
+		origin.Model = m.Hash()
+		if newSnapshot(testParts(), origin).Hash() == snapshot {
+			t.Errorf("%s: a snapshot has the hash it had", what)
+		}
+	}
+	var walk func(what string, v reflect.Value)
+	walk = func(what string, v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(v.Type().Field(i).Name, v.Field(i))
+			}
+		case reflect.Array:
+			for i := 0; i < v.Len(); i += max(1, v.Len()/32) {
+				walk(fmt.Sprintf("%s[%d]", what, i), v.Index(i))
+			}
+		default:
+			try(what, v)
+		}
+	}
+	walk("", reflect.ValueOf(&w).Elem())
+	t.Logf("%d mutations", mutations)
+	if mutations < 300 {
+		t.Errorf("only %d mutations were tried", mutations)
+	}
+	file := Builtin().Weights().Encode()
+	for i := 0; i < len(file); i += len(file) / 200 { // a byte that nobody wrote
+		file[i] ^= 1
+		if _, err := ReadWeights(file); err == nil {
+			t.Errorf("byte %d was changed and the file is taken", i)
+		}
+		file[i] ^= 1
+	}
 }

@@ -2,6 +2,7 @@ package whatif
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 
@@ -25,9 +26,9 @@ const minClusters = 20
 
 const level = 0.95
 
-// pairsOf sorts the evaluations by route. Grades without a sampling probability
+// qualities are what the evaluations say of each route, up to each bucket. Grades without a sampling probability
 // speak for nobody but themselves, and are left out, as in verdicts.
-func (w *world) pairsOf(evals []schemas.Evaluation) map[route][]pair {
+func (w *world) qualities(evals []schemas.Evaluation) map[route][]estimate {
 	all := map[route][]pair{}
 	for i := range evals {
 		e := &evals[i]
@@ -38,7 +39,11 @@ func (w *world) pairsOf(evals []schemas.Evaluation) map[route][]pair {
 		key := route{e.Workload, e.RequestModel, e.Candidate}
 		all[key] = append(all[key], pair{w.bucketOf(e.Score), clusterOf(e), 1 / *p, float64(e.QualityCandidate) - float64(e.QualityBaseline)})
 	}
-	return all
+	out := map[route][]estimate{}
+	for key, pairs := range all {
+		out[key] = upToEach(pairs, len(w.bounds))
+	}
+	return out
 }
 
 func clusterOf(e *schemas.Evaluation) string {
@@ -78,54 +83,56 @@ type estimate struct {
 	highest  int // bucket with a pair
 }
 
-// meanUpTo estimates the mean difference of the requests that a threshold
-// admits: each pair by the inverse of its probability, its spread over sessions.
-func meanUpTo(pairs []pair, bucket int) (e estimate) {
+// upToEach estimates, for each bucket, the mean difference of the requests up to
+// it: each pair by the inverse of its probability, its spread over sessions. One
+// pass over the pairs, and one over the sessions for each bucket.
+func upToEach(pairs []pair, buckets int) []estimate {
+	slices.SortStableFunc(pairs, func(a, b pair) int { return a.bucket - b.bucket })
+	index := map[string]int{}
+	var weights, sums []float64 // by session
 	sw, swd := 0.0, 0.0
-	for _, p := range pairs {
-		if p.bucket <= bucket {
+	out := make([]estimate, buckets)
+	e, next := estimate{}, 0
+	for b := range out {
+		for ; next < len(pairs) && pairs[next].bucket <= b; next++ {
+			p := &pairs[next]
+			i, known := index[p.cluster]
+			if !known {
+				i = len(sums)
+				index[p.cluster] = i
+				weights, sums = append(weights, 0), append(sums, 0)
+			}
+			weights[i] += p.weight
+			sums[i] += p.weight * p.diff
 			sw, swd = sw+p.weight, swd+p.weight*p.diff
-			e.highest = max(e.highest, p.bucket)
-			e.pairs++
+			e.pairs, e.highest = e.pairs+1, p.bucket
 		}
-	}
-	if e.pairs == 0 {
-		return e
-	}
-	e.mean = swd / sw
-	index, sums := map[string]int{}, []float64{}
-	for _, p := range pairs {
-		if p.bucket > bucket {
-			continue
+		if e.clusters = len(sums); e.clusters > 1 {
+			e.mean = swd / sw
+			ss := 0.0
+			for i, s := range sums {
+				r := s - e.mean*weights[i]
+				ss += r * r
+			}
+			m := float64(e.clusters)
+			e.se = math.Sqrt(ss*m/(m-1)) / sw
 		}
-		i, ok := index[p.cluster]
-		if !ok {
-			i = len(sums)
-			index[p.cluster] = i
-			sums = append(sums, 0)
-		}
-		sums[i] += p.weight * (p.diff - e.mean)
+		out[b] = e
 	}
-	e.clusters = len(sums)
-	if e.clusters > 1 {
-		ss := 0.0
-		for _, s := range sums {
-			ss += s * s
-		}
-		m := float64(e.clusters)
-		e.se = math.Sqrt(ss*m/(m-1)) / sw
-	}
-	return e
+	return out
 }
 
 // quality fills in what is known of a point: routed are the requests by route
 // and bucket, total all of the workload's.
-func (p *Point) quality(routed map[route][]uint64, pairs map[route][]pair, bucket int, total uint64) {
+func (p *Point) quality(routed map[route][]uint64, known map[route][]estimate, bucket int, total uint64) {
 	var mean, variance float64
 	var all, covered uint64
 	df := math.Inf(1)
 	for key, by := range routed {
-		e := meanUpTo(pairs[key], bucket)
+		var e estimate
+		if of := known[key]; bucket < len(of) {
+			e = of[bucket]
+		}
 		n, in := uint64(0), uint64(0)
 		for b := 0; b <= bucket && b < len(by); b++ {
 			n += by[b]

@@ -41,7 +41,7 @@ type world struct {
 	would      *classifier.Snapshot // the policy that never ran, at threshold 1
 	today      *classifier.Snapshot // what is in force
 	lengths    map[route]projection.Length
-	pairs      map[route][]pair
+	known      map[route][]estimate
 }
 
 // Ask scores the log again.
@@ -56,7 +56,7 @@ func Ask(ctx context.Context, log Log, q Question) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.pairs, w.lengths = w.pairsOf(evals), lengths(evals)
+	w.known, w.lengths = w.qualities(evals), lengths(evals)
 	w.snapshots()
 	r := w.answer(cells)
 	r.Elapsed = time.Since(began)
@@ -379,7 +379,7 @@ func (w *world) point(t *tally, bucket int, total uint64, days []time.Time) Poin
 	saving := t.month(days, bucket)
 	p.SavingMonth, p.SavingLo, p.SavingHi = saving.sum, saving.lo, saving.hi
 	p.SavingCold = month(days, upTo(t.cold, bucket, len(days)), upTo(t.saved, bucket, len(days))).sum
-	p.quality(t.routed, w.pairs, bucket, total)
+	p.quality(t.routed, w.known, bucket, total)
 	return p
 }
 

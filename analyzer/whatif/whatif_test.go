@@ -252,7 +252,7 @@ func TestIntervalsOfQualityHoldTheTruthAboutAsOftenAsTheySay(t *testing.T) {
 		}
 		var p Point
 		key := route{"w", "m", "c"}
-		p.quality(map[route][]uint64{key: {100}}, map[route][]pair{key: pairs}, 0, 100)
+		p.quality(map[route][]uint64{key: {100}}, map[route][]estimate{key: upToEach(pairs, 1)}, 0, 100)
 		if p.Quality != nil && p.Quality.Lo <= -.18 && p.Quality.Hi >= -.18 {
 			held++
 		}
