@@ -54,6 +54,11 @@ func (p *twoTongues) serve(w http.ResponseWriter, r *http.Request) {
 	results := strings.Contains(string(raw), "tool_result") || strings.Contains(string(raw), `"tool"`)
 	anthropic := r.URL.Path == "/v1/messages"
 	switch {
+	case anthropic && c.Stream && strings.Contains(string(raw), "die early"):
+		events(w, anthropicEvents[:4])
+		// More than gnomon looks at before it lets the first byte go.
+		events(w, []string{`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"` + strings.Repeat("x", 8192) + `"}}`})
+		panic(http.ErrAbortHandler)
 	case anthropic && c.Stream:
 		events(w, anthropicEvents)
 	case anthropic && results:
@@ -192,6 +197,18 @@ func openaiFromAnthropic(t *testing.T, g *gnomon, c clients, p *twoTongues) {
 		t.Fatal(err)
 	}
 	check(&acc.ChatCompletion)
+	dying := params
+	dying.Messages = append(dying.Messages[:len(dying.Messages):len(dying.Messages)], openai.UserMessage("die early"))
+	broken := c.openai.Chat.Completions.NewStreaming(t.Context(), dying, with(treated)...)
+	said := ""
+	for broken.Next() {
+		for _, choice := range broken.Current().Choices {
+			said += choice.Delta.Content
+		}
+	}
+	if err := broken.Err(); err == nil || !strings.Contains(err.Error(), "broke the answer off") || !strings.HasPrefix(said, "let me xxx") {
+		t.Errorf("a stream that dies: %v, after %d bytes", err, len(said))
+	}
 	params.StreamOptions = openai.ChatCompletionStreamOptionsParam{}
 	params.Messages = append(params.Messages, whole.Choices[0].Message.ToParam(), openai.ToolMessage("3.5", "toolu_1"), openai.ToolMessage("noon", "toolu_2"))
 	last, err := c.openai.Chat.Completions.New(t.Context(), params, with(treated)...)
