@@ -62,6 +62,7 @@ type options struct {
 	rounds    int
 	length    time.Duration
 	idle      int
+	conns     int
 	requests  int
 	profiles  string
 	extra     []string
@@ -74,6 +75,7 @@ func run() error {
 	flag.StringVar(&o.scenarios, "scenarios", "requests,shadow,rate,stream,large,idle", "what to measure; also: soak")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each scenario; the median is printed")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "of one round of one target")
+	flag.IntVar(&o.conns, "conns", 64, "connections that send 1 KB requests; more keep a target busy where the load is starved")
 	flag.IntVar(&o.idle, "idle", 2000, "streams held open for the memory figure")
 	flag.IntVar(&o.requests, "soak", 1_000_000, "requests of the soak")
 	flag.StringVar(&o.profiles, "profiles", "", "folder: keep processor and allocation profiles of gnomon in each scenario")

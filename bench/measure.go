@@ -90,12 +90,12 @@ func against(all map[string][]*sample, name, other string, pick func([]*sample, 
 }
 
 func requests(f *fleet, o *options) error {
-	all, err := interleave(f.targets, o.rounds, func(t *target) (*sample, error) { return t.closed(chat, 64, o.length, 0) })
+	all, err := interleave(f.targets, o.rounds, func(t *target) (*sample, error) { return t.closed(chat, o.conns, o.length, 0) })
 	if err != nil {
 		return err
 	}
-	fmt.Print("\n### 1 KB requests, 64 connections, as fast as they go\n\n" +
-		"| target | CPU µs a request | with its shipping | requests/s a core | against gin | CPU against ReverseProxy | against nginx | requests/s seen | cores used |\n|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Printf("\n### 1 KB requests, %d connections, as fast as they go\n\n", o.conns)
+	fmt.Print("| target | CPU µs a request | with its shipping | requests/s a core | against gin | CPU against ReverseProxy | against nginx | requests/s seen | cores used |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, t := range f.targets {
 		s := all[t.name]
 		cpu := least(s, cpuOf)
@@ -124,9 +124,9 @@ func shadow(f *fleet, o *options) error {
 	unread.path = "/v1/unread"
 	all, err := interleave(both, o.rounds, func(t *target) (*sample, error) {
 		if strings.HasSuffix(t.name, "off") {
-			return t.closed(unread, 64, o.length, 0)
+			return t.closed(unread, o.conns, o.length, 0)
 		}
-		return t.closed(chat, 64, o.length, 0)
+		return t.closed(chat, o.conns, o.length, 0)
 	})
 	if err != nil {
 		return err

@@ -9,10 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// hopByHop headers concern one connection and are not forwarded.
-var hopByHop = map[string]bool{
-	"Connection": true, "Proxy-Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
-	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+// hopByHop says whether a header concerns one connection and is not forwarded.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
 }
 
 const ownPrefix = "X-Gnomon-"
@@ -29,7 +32,7 @@ const (
 func passHeaders(dst, src http.Header) {
 	listed := src["Connection"]
 	for name, values := range src {
-		if hopByHop[name] || strings.HasPrefix(name, ownPrefix) || (listed != nil && lists(listed, name)) {
+		if hopByHop(name) || strings.HasPrefix(name, ownPrefix) || (listed != nil && lists(listed, name)) {
 			continue
 		}
 		dst[name] = values

@@ -30,12 +30,14 @@ type metrics struct {
 
 	mu     sync.Mutex
 	models map[string]struct{}
+	found  map[ending]*series
 }
 
 func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error) {
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 	m := &metrics{
 		models:    map[string]struct{}{},
+		found:     map[ending]*series{},
 		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_requests_total", Help: "Requests accepted, by how they ended."}, []string{"provider", "model", "mode", "code", "status"}),
 		duration:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "gnomon_request_duration_seconds", Help: "From accept to the last byte of the answer.", Buckets: seconds}, []string{"provider"}),
 		ttft:      prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "gnomon_time_to_first_token_seconds", Help: "From accept to the first byte of the answer's body.", Buckets: seconds}, []string{"provider"}),
@@ -59,23 +61,55 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error
 	return m, errors.Join(errs...)
 }
 
+// ending is what requests are counted by.
+type ending struct {
+	provider, model string
+	mode            schemas.Mode
+	code            uint16
+	status          schemas.Status
+}
+
+// series are the figures of one ending: finding them by their labels takes
+// longer than counting.
+type series struct {
+	requests, input, cacheRead, cacheWrite, output, cost prometheus.Counter
+	duration, ttft                                       prometheus.Observer
+}
+
+func (m *metrics) series(e ending) *series {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.found[e]
+	if s == nil {
+		tokens := func(kind string) prometheus.Counter { return m.tokens.WithLabelValues(e.provider, kind) }
+		s = &series{
+			requests: m.requests.WithLabelValues(e.provider, e.model, string(e.mode), strconv.Itoa(int(e.code)), string(e.status)),
+			input:    tokens("input"), cacheRead: tokens("cache_read"), cacheWrite: tokens("cache_write"), output: tokens("output"),
+			cost: m.cost.WithLabelValues(e.provider), duration: m.duration.WithLabelValues(e.provider), ttft: m.ttft.WithLabelValues(e.provider),
+		}
+		m.found[e] = s
+	}
+	return s
+}
+
 // observe counts an event. priced models are few; unknown names beyond a bound
 // share one label.
 func (m *metrics) observe(ev *schemas.RequestEvent, latency, ttft, overhead time.Duration) {
-	m.requests.WithLabelValues(ev.Provider, m.model(ev.RequestModel), string(ev.Mode), strconv.Itoa(int(ev.HTTPStatus)), string(ev.Status)).Inc()
-	m.duration.WithLabelValues(ev.Provider).Observe(latency.Seconds())
+	s := m.series(ending{ev.Provider, m.model(ev.RequestModel), ev.Mode, ev.HTTPStatus, ev.Status})
+	s.requests.Inc()
+	s.duration.Observe(latency.Seconds())
 	if ttft > 0 {
-		m.ttft.WithLabelValues(ev.Provider).Observe(ttft.Seconds())
+		s.ttft.Observe(ttft.Seconds())
 	}
 	m.overhead.Observe(overhead.Seconds())
 	if ev.UsageSource != schemas.UsageNone {
-		m.tokens.WithLabelValues(ev.Provider, "input").Add(float64(ev.InputTokens))
-		m.tokens.WithLabelValues(ev.Provider, "cache_read").Add(float64(ev.CacheReadTokens))
-		m.tokens.WithLabelValues(ev.Provider, "cache_write").Add(float64(ev.CacheWriteTokens))
-		m.tokens.WithLabelValues(ev.Provider, "output").Add(float64(ev.OutputTokens))
+		s.input.Add(float64(ev.InputTokens))
+		s.cacheRead.Add(float64(ev.CacheReadTokens))
+		s.cacheWrite.Add(float64(ev.CacheWriteTokens))
+		s.output.Add(float64(ev.OutputTokens))
 	}
 	if ev.Cost.Known {
-		m.cost.WithLabelValues(ev.Provider).Add(ev.Cost.Nano.USD())
+		s.cost.Add(ev.Cost.Nano.USD())
 	}
 }
 
