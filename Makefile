@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing lint engine e2e chaos browser test-kafka clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing weights lint engine e2e chaos browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,7 +41,10 @@ bench-stats: ## the full checks of the statistics, each beside the naive method 
 	GNOMON_BENCH_STATS=1 $(GO) test -timeout 60m -count=1 -v -run 'BenchStats|VerdictsHold' ./analyzer/... ./internal/simulator/...
 
 bench-routing: ## how well the classifier ranks prompts, cross-validated, beside what it has to beat
-	GNOMON_BENCH_ROUTING=1 $(GO) test -timeout 60m -count=1 -v -run BenchRouting ./classifier/training
+	GNOMON_BENCH_ROUTING=1 $(GO) test -timeout 60m -count=1 -v -run BenchRouting ./classifier ./classifier/training
+
+weights: build ## train the shipped weights anew from graded rows (GRADED=folder of *.jsonl.gz), to the same bytes
+	@$(BIN) train $(GRADED)/*.jsonl.gz --out classifier/weights.bin
 
 test-kafka: ## the pipeline's tests against three brokers of Apache Kafka (Java 17, Maven; else it says so and skips)
 	@deploy/kafka-test/cluster.sh run $(GO) test -count=1 -timeout 5m ./internal/pipeline; rc=$$?; \

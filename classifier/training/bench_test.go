@@ -1,6 +1,7 @@
 package training
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -196,6 +197,18 @@ func TestBenchRouting(t *testing.T) {
 		t.Errorf("ECE %.3f is above .04", e)
 	}
 	fmt.Println("R6 (MT-Bench) and R8 (RouterArena) need data that is held back; the lines above that are fitted on the others alone stand for them.")
+}
+
+// TestBenchRoutingShippedWeights trains on all rows and holds the embedded file
+// against the result, byte by byte.
+func TestBenchRoutingShippedWeights(t *testing.T) {
+	w, err := Train(benched(t), Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Encode(); !bytes.Equal(got, classifier.Builtin().Weights().Encode()) {
+		t.Error("the embedded weights are not those of the graded rows: make weights")
+	}
 }
 
 // TestBenchRoutingShuffled fits the same pipeline on labels dealt anew: whatever

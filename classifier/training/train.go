@@ -31,7 +31,7 @@ type Options struct {
 // one does: the same prompt, less noise.
 func Defaults() Options {
 	return Options{
-		Version: 2, Seed: 1, Folds: 3, Penalty: []float64{100, 200, 400}, Harm: .5,
+		Version: 2, Seed: 1, Folds: 3, Penalty: []float64{30, 100, 200, 400}, Harm: .5,
 		Pairs: map[string][][2]string{
 			"mmlu-pro": {
 				{"llama-3.1-70b-instruct", "llama-3.1-8b-instruct"},

@@ -137,9 +137,9 @@ var (
 )
 
 // DraftThreshold is the score that divides the simulated company's easy prompts
-// from its hard ones. Scores rank prompts; where on the scale a company's own
-// divide is a matter of its prompts, and these are invented.
-const DraftThreshold = 0.9
+// from its hard ones: gnomon's own default. Scores rank prompts; where on the
+// scale a company's divide is a matter of its prompts, and these are invented.
+const DraftThreshold = 0.7
 
 // The models of the simulated company.
 const (
