@@ -49,6 +49,9 @@ func BuildReport(ctx context.Context, log Log, project string, verdicts []schema
 		r.Estimated += c.Estimated
 		r.Lost += c.Lost
 		r.Simulated = r.Simulated || c.Simulated
+		if c.WouldRoute != c.Base() && c.WouldRoute != "" {
+			r.WouldRoute += c.Requests
+		}
 		spent[midnight(c.Day)] += c.Cost.USD()
 	}
 	days, _ := o.days(whole)

@@ -42,7 +42,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		if why := foreign(r); why != "" {
 			s.refuse(w, r, &Error{Code: "foreign_origin",
 				Message: "This request was made by another site: " + why + ".",
-				Hint:    "Open the console itself and do it there."}, http.StatusForbidden)
+				Hint:    "Open the console itself and do it there. A program sends JSON with the header content-type: application/json."}, http.StatusForbidden)
 			return
 		}
 		if !s.allowedIn(r) {

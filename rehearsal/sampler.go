@@ -51,6 +51,7 @@ type pace struct {
 	Hour      int64           `json:"hour"`     // hours since the epoch
 	Part      int             `json:"part"`     // of the hour
 	E         float64         `json:"e"`        // of the open stratum
+	Most      float64         `json:"most"`     // Plan.Probability when it opened
 	Allowance schemas.NanoUSD `json:"allowed"`  // money for the open stratum
 	Used      schemas.NanoUSD `json:"used"`     // by it
 	Spent     schemas.NanoUSD `json:"spent"`    // today, settled
@@ -122,6 +123,9 @@ func (s *Sampler) AtLeast(spent schemas.NanoUSD, now time.Time) {
 func (s *Sampler) turn(now time.Time, limit float64) {
 	hour := now.Unix() / 3600
 	if hour <= s.s.Hour {
+		if s.s.Most != s.plan.Probability { // somebody changed it: that holds from now on
+			s.open(s.s.Part+1, s.fair(s.s.Hour, limit))
+		}
 		return
 	}
 	s.remember(hour)
@@ -205,7 +209,7 @@ func (s *Sampler) open(part int, e float64) {
 	} else if part > 0 {
 		allowance /= 2
 	}
-	s.s.Part, s.s.E, s.s.Used = part, e, 0
+	s.s.Part, s.s.E, s.s.Most, s.s.Used = part, e, s.plan.Probability, 0
 	s.s.Allowance = schemas.NanoUSD(min(allowance, left))
 }
 
@@ -232,7 +236,8 @@ func uniform(key uint64, id string) float64 {
 	return float64(x>>11) / (1 << 53)
 }
 
-// SetPlan changes the bounds; the open stratum keeps its probability.
+// SetPlan changes the bounds; another probability opens a stratum of its own with
+// the next draw.
 func (s *Sampler) SetPlan(plan Plan) {
 	if plan.Probability <= 0 || plan.Probability > 1 {
 		plan.Probability = 1

@@ -134,6 +134,19 @@ func TestTheProbabilityIsConstantWithinAStratumAndBlindToItsRequests(t *testing.
 	}
 }
 
+func TestAnotherProbabilityHoldsAtOnceAlsoAfterARestart(t *testing.T) {
+	for _, tt := range []struct{ before, after float64 }{{.1, 1}, {1, .05}} {
+		s := NewSampler("w", Plan{Daily: 1000 * schemas.Dollar, Probability: tt.before})
+		was := s.Draw("a", cent, 1, midnight.Add(time.Minute))
+		again := NewSampler("w", Plan{Daily: 1000 * schemas.Dollar, Probability: tt.after})
+		again.s = s.s // what Restore does
+		is := again.Draw("b", cent, 1, midnight.Add(2*time.Minute))
+		if was.Probability != tt.before || is.Probability != tt.after || is.Stratum == was.Stratum {
+			t.Errorf("from %v to %v within the hour: drawn with %v in %s, then with %v in %s", tt.before, tt.after, was.Probability, was.Stratum, is.Probability, is.Stratum)
+		}
+	}
+}
+
 func TestARequestDeliveredTwiceIsDrawnTheSameWay(t *testing.T) {
 	plan := Plan{Daily: 1000 * schemas.Dollar, Probability: .3}
 	a, b := NewSampler("w", plan), NewSampler("w", plan)

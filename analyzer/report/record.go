@@ -22,10 +22,11 @@ type Report struct {
 	Margin       float64   `json:"margin"`
 	Alpha        float64   `json:"alpha"`
 
-	Requests  uint64 `json:"requests"`
-	Unpriced  uint64 `json:"unpriced"`
-	Estimated uint64 `json:"estimated"`
-	Lost      uint64 `json:"lost"`
+	Requests   uint64 `json:"requests"`
+	WouldRoute uint64 `json:"would_route"` // requests that would have gone to a candidate
+	Unpriced   uint64 `json:"unpriced"`
+	Estimated  uint64 `json:"estimated"`
+	Lost       uint64 `json:"lost"`
 	// What proxies say they accepted, and what became of it; Accepted is 0 when
 	// no proxy has said so.
 	Accepted uint64 `json:"accepted"`

@@ -27,7 +27,7 @@ func WriteText(w io.Writer, r *Report, o Options) error {
 	p.head(r)
 	if len(r.Verdicts) == 0 {
 		p.line("")
-		p.line("  No verdict yet: no request has a cheaper candidate it could have gone to. Send traffic through the proxy, and see gnomon doctor.")
+		p.line("  " + withoutVerdicts(r))
 	} else {
 		p.table(r)
 	}
@@ -282,4 +282,16 @@ func shellWord(s string) string {
 		}
 	}
 	return s
+}
+
+// withoutVerdicts says why there are none.
+func withoutVerdicts(r *Report) string {
+	switch {
+	case r.Requests == 0:
+		return "No request is stored yet. Send traffic through the proxy; gnomon doctor says what is wrong where some was sent."
+	case r.WouldRoute == 0:
+		return "No verdict: of the requests seen none has a cheaper candidate it could have gone to. gnomon sql \"SELECT * FROM gnomon.rejects\" says why."
+	default:
+		return fmt.Sprintf("No verdict yet: %s of %s requests have a cheaper candidate, and the analyzer has not looked since they came. It does so within a minute.", Count(int64(r.WouldRoute)), Count(int64(r.Requests)))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,13 +91,24 @@ func TestTheReportForATerminal(t *testing.T) {
 }
 
 func TestAReportWithoutVerdictsSaysWhatIsMissing(t *testing.T) {
-	var b bytes.Buffer
-	if err := report.WriteText(&b, &report.Report{Project: "acme", DaysPlanned: 14, Margin: .02, Alpha: .05}, report.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"0 of 14 days observed · 0 requests", "No verdict yet", "Nothing to activate yet."} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("no %q in:\n%s", want, b.String())
+	for _, tt := range []struct {
+		name             string
+		requests, routed uint64
+		want             string
+	}{
+		{"nothing came", 0, 0, "No request is stored yet"},
+		{"nothing could have gone elsewhere", 21, 0, "none has a cheaper candidate"},
+		{"the analyzer has not looked since", 21, 20, "20 of 21 requests have a cheaper candidate, and the analyzer has not looked"},
+	} {
+		var b bytes.Buffer
+		r := report.Report{Project: "acme", DaysPlanned: 14, Margin: .02, Alpha: .05, Requests: tt.requests, WouldRoute: tt.routed}
+		if err := report.WriteText(&b, &r, report.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{fmt.Sprintf("0 of 14 days observed · %d requests", tt.requests), tt.want, "Nothing to activate yet."} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: no %q in:\n%s", tt.name, want, b.String())
+			}
 		}
 	}
 	raw, err := json.Marshal(func() *report.Report { r := &report.Report{}; r.SetVerdicts(nil); return r }())

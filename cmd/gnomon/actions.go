@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type actions struct {
 	book     *savings.Book
 	publish  func(ctx context.Context, topic string, msgs ...pipeline.Message) error
 	verdicts func(ctx context.Context, project string) ([]schemas.Verdict, error)
+	seen     func(ctx context.Context, project, workload string) (bool, error) // any request of it in 30 days
 }
 
 // Activate implements dashboards.Actions.
@@ -58,17 +60,46 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 	if err != nil {
 		return dashboards.Result{}, refusal(err)
 	}
-	return a.propose(ctx, p, current)
+	result, err := a.propose(ctx, p, current)
+	if err == nil && current == nil && len(verdicts) == 0 {
+		if seen, err := a.seen(ctx, r.Project, r.Workload); err == nil && !seen {
+			result.Warnings = append(result.Warnings, schemas.Warning{Code: "workload_unseen", Text: "no request of a workload " + r.Workload + " is stored: is it spelt as x-gnomon-feature has it?"})
+		}
+	}
+	return result, err
 }
 
 // Rollback implements dashboards.Actions.
 func (a *actions) Rollback(ctx context.Context, r dashboards.RollbackRequest) (dashboards.Result, error) {
 	current := a.keeper.Accepted(r.Project + "/" + r.Workload)
 	p, err := activation.Rollback(current, r.Actor, r.Reason)
+	if errors.Is(err, activation.ErrNothing) {
+		return dashboards.Result{}, a.nothing(r.Project, r.Workload, current)
+	}
 	if err != nil {
 		return dashboards.Result{}, refusal(err)
 	}
 	return a.propose(ctx, p, current)
+}
+
+// nothing refuses a rollback of what is not live, and names what is: who rolls
+// back is in a hurry, and may have mistyped.
+func (a *actions) nothing(project, workload string, current *schemas.Policy) error {
+	var live []string
+	for _, p := range a.keeper.Latest() {
+		if p.Project == project && p.Mode != schemas.ModeObserve {
+			live = append(live, p.Workload)
+		}
+	}
+	e := &dashboards.Error{Kind: dashboards.Conflict, Message: "Nothing to roll back: " + workload + " observes already.", Hint: "No workload of project " + project + " is live."}
+	if current == nil {
+		e.Kind, e.Code, e.Message = dashboards.NotFound, "no_policy", fmt.Sprintf("Nothing to roll back: no workload %q was ever activated in project %s.", workload, project)
+	}
+	if len(live) > 0 {
+		slices.Sort(live)
+		e.Hint = "Live now: " + strings.Join(live, ", ") + "."
+	}
+	return e
 }
 
 func (a *actions) propose(ctx context.Context, p schemas.Policy, current *schemas.Policy) (dashboards.Result, error) {

@@ -27,24 +27,31 @@ func (n *node) settings() analyzer.Settings {
 	return s
 }
 
+// firstLooks is how often the analyzer looks while it has found nothing to say.
+const firstLooks = 30 * time.Second
+
 // analyzeLoop looks now and at every interval; looking often costs nothing in
-// error (the evidence is anytime-valid).
+// error (the evidence is anytime-valid). Until there is a first verdict it looks
+// more often: somebody has just sent their first request, and waits.
 func (n *node) analyzeLoop(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-n.storeUp:
 	}
-	tick := time.NewTicker(n.c.Observe.Every)
-	defer tick.Stop()
 	for {
-		if _, err := n.analyze(ctx); err != nil && ctx.Err() == nil {
+		verdicts, err := n.analyze(ctx)
+		if err != nil && ctx.Err() == nil {
 			n.log.Error("the analyzer could not look; it looks again at its next turn", "err", err)
+		}
+		pause := n.c.Observe.Every
+		if len(verdicts) == 0 {
+			pause = min(pause, firstLooks)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

@@ -31,8 +31,15 @@ func (a *app) client() (*client, error) {
 	return newClient(c), nil
 }
 
+// newClient asks about the project that was named. Without one the gnomon that is
+// asked takes its own: a person beside a demo or a colleague's server should not
+// have to know how it was started.
 func newClient(c *config.Config) *client {
-	return &client{base: "http://" + dialable(c.Admin.Addr), token: c.Admin.Token, project: c.Project, http: http.Client{Timeout: 2 * time.Minute}}
+	project := c.Project
+	if project == config.Default().Project {
+		project = ""
+	}
+	return &client{base: "http://" + dialable(c.Admin.Addr), token: c.Admin.Token, project: project, http: http.Client{Timeout: 2 * time.Minute}}
 }
 
 // dialable turns a listening address into one that can be called: ":8081" and
@@ -87,11 +94,14 @@ func (c *client) post(ctx context.Context, path string, body, into any) error {
 }
 
 func (c *client) do(ctx context.Context, method, path string, body []byte, into any) error {
-	sign := "?"
-	if strings.Contains(path, "?") {
-		sign = "&"
+	u := c.base + "/api/v1" + path
+	if c.project != "" {
+		sign := "?"
+		if strings.Contains(path, "?") {
+			sign = "&"
+		}
+		u += sign + "project=" + url.QueryEscape(c.project)
 	}
-	u := c.base + "/api/v1" + path + sign + "project=" + url.QueryEscape(c.project)
 	req, err := http.NewRequestWithContext(ctx, method, u, bytes.NewReader(body))
 	if err != nil {
 		return err

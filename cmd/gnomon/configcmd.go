@@ -44,6 +44,9 @@ func (a *app) configCmd() *cobra.Command {
 				return a.printJSON(map[string]any{"ok": true, "providers": len(c.Providers)})
 			}
 			fmt.Fprintf(a.stdout, "The configuration is in order: project %s, %d providers, data in %s.\n", c.Project, len(c.Providers), c.DataDir)
+			for _, text := range keyless(c) {
+				fmt.Fprintln(a.stdout, "  note:", text+".")
+			}
 			return nil
 		},
 	}

@@ -19,12 +19,19 @@ func (n *node) console() (http.Handler, error) {
 	return dashboards.New(dashboards.Config{
 		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version,
-		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts},
+		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.seen},
 		Keys:    keyActions{n.live.Load, n.keys},
 		Explain: n.explainer().Explain,
 		WhatIf:  n.whatIf,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
 	})
+}
+
+// seen says whether the workload had a request in the last 30 days.
+func (n *node) seen(ctx context.Context, project, workload string) (bool, error) {
+	now := time.Now().UTC()
+	days, err := consoleData{n}.Traffic(ctx, project, now.AddDate(0, 0, -30), now)
+	return slices.ContainsFunc(days, func(t dashboards.Traffic) bool { return t.Workload == workload && t.Requests > 0 }), err
 }
 
 // explainer takes recorded decisions apart.

@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +17,6 @@ import (
 	"github.com/gnomon-llm/gnomon/internal/embedded"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
 	"github.com/gnomon-llm/gnomon/internal/store"
-	"github.com/gnomon-llm/gnomon/savings"
 )
 
 // finding is the result of one check.
@@ -70,9 +73,19 @@ func (a *app) diagnose(ctx context.Context) []finding {
 		return []finding{{Check: "configuration", Detail: err.Error(), Mend: "mend the key it names; gnomon config print shows what holds"}}
 	}
 	all := []finding{{Check: "configuration", OK: true, Detail: fmt.Sprintf("project %s, %d providers, %d workloads with a data policy", c.Project, len(c.Providers), len(c.Workloads))}}
-	all = append(all, checked("data folder", c.DataDir, checkDataDir(c.DataDir), ""))
-	all = append(all, diagnosePrices(), diagnoseEngine(c), diagnoseBroker(ctx, c), diagnoseStore(ctx, c))
+	all = append(all, diagnoseFolder(c.DataDir))
+	all = append(all, diagnoseRehearsal(c)...)
+	all = append(all, diagnosePrices(c), diagnoseEngine(c), diagnoseBroker(ctx, c), diagnoseStore(ctx, c))
 	return append(all, diagnoseProcess(ctx, c)...)
+}
+
+// diagnoseFolder looks at the data folder and makes none: a person who asks what is
+// wrong has not asked for one.
+func diagnoseFolder(dir string) finding {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return finding{Check: "data folder", OK: true, Detail: dir + " is not there yet: gnomon serve makes it"}
+	}
+	return checked("data folder", dir, checkDataDir(dir), "")
 }
 
 func checked(check, good string, err error, mend string) finding {
@@ -82,8 +95,45 @@ func checked(check, good string, err error, mend string) finding {
 	return finding{Check: check, OK: true, Detail: good}
 }
 
-func diagnosePrices() finding {
-	book, err := savings.BuiltinBook()
+// diagnoseRehearsal names providers that rehearsal has no credential for.
+func diagnoseRehearsal(c *config.Config) []finding {
+	var all []finding
+	for _, text := range keyless(c) {
+		all = append(all, finding{Check: "rehearsal", Detail: text, Mend: "put the key into a file and name it in api_key_file; rehearsal never uses a client's key"})
+	}
+	return all
+}
+
+// keyless says which workloads cannot be rehearsed for want of a stored key, by
+// provider of a candidate.
+func keyless(c *config.Config) []string {
+	var names []string
+	for _, name := range sortedKeys(c.Workloads) {
+		if c.RehearsalPermitted(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	missing := map[string]bool{}
+	for _, l := range ladders(c) {
+		for _, candidate := range l.Candidates {
+			provider, _, _ := strings.Cut(candidate, "/")
+			if p, ok := c.Providers[provider]; ok && p.APIKey == "" {
+				missing[provider] = true
+			}
+		}
+	}
+	var texts []string
+	for _, provider := range sortedKeys(missing) {
+		texts = append(texts, fmt.Sprintf("providers.%s has no api_key: %s cannot be rehearsed with its models", provider, strings.Join(names, ", ")))
+	}
+	return texts
+}
+
+func diagnosePrices(c *config.Config) finding {
+	book, err := priceBook(c)
 	if err != nil {
 		return checked("prices", "", err, "")
 	}

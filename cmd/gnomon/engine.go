@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -77,16 +79,29 @@ func fetchEngine(ctx context.Context, configured string, w io.Writer) (string, e
 	})
 }
 
-// newBar returns a progress bar that is silent where nobody looks: when w is no
-// terminal.
+// newBar returns a progress bar; where w is no terminal it is a line every ten
+// seconds, so that a log shows that something goes on.
 func newBar(w io.Writer, total int64, what string) *progressbar.ProgressBar {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return progressbar.DefaultSilent(total, what)
+		return progressbar.NewOptions64(total, progressbar.OptionSetWriter(lines{w}), progressbar.OptionSetDescription("  "+what), progressbar.OptionSetWidth(10),
+			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(10*time.Second))
 	}
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("  "+what),
 		progressbar.OptionSetWidth(30), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetRenderBlankState(true))
+}
+
+// lines makes lines of what is written over and over in one place.
+type lines struct{ w io.Writer }
+
+func (l lines) Write(b []byte) (int, error) {
+	text := strings.Trim(strings.ReplaceAll(string(b), "\r", "\n"), " \n")
+	if text == "" {
+		return len(b), nil
+	}
+	_, err := io.WriteString(l.w, "  "+text+"\n")
+	return len(b), err
 }
 
 // engineDir is the engine's part of the data folder.

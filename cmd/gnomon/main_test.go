@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,54 @@ func TestTheAPIsRefusalIsToldWithItsHint(t *testing.T) {
 	code, _, errs := call(t, "activate", "a/b", "--candidate", "openai/x", "--share", "25%", "--reason", "r", "--set", "admin.addr="+strings.TrimPrefix(srv.URL, "http://"), "--set", "admin.token=sesame-open-now-please")
 	if code != exitError || !strings.Contains(errs, "No.") || !strings.Contains(errs, "Wait.") {
 		t.Errorf("status %d: %s", code, errs)
+	}
+}
+
+func TestTheProjectIsTheServersUnlessOneIsNamed(t *testing.T) {
+	var asked []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("project"))
+		_, _ = w.Write([]byte(`{"project":"acme"}`))
+	}))
+	defer srv.Close()
+	at := []string{"status", "--set", "admin.addr=" + strings.TrimPrefix(srv.URL, "http://")}
+	_, out, _ := call(t, at...)
+	call(t, append(at, "--project", "other")...)
+	if !slices.Equal(asked, []string{"", "other"}) || !strings.HasPrefix(out, "acme ") {
+		t.Errorf("asked about %q; said %q", asked, out)
+	}
+}
+
+func TestAPriceOfOnesOwnGoesBeforeTheBooks(t *testing.T) {
+	rate := func(f float64) *float64 { return &f }
+	c := config.Default()
+	c.Prices = []config.Price{{Provider: "openai", Model: "gpt-4o", Input: rate(1), Output: rate(2.5)}, {Provider: "openai", Model: "our-finetune", Input: rate(.1), Output: rate(.1)}}
+	book, err := priceBook(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for model, want := range map[string]schemas.NanoUSD{"gpt-4o": 3_500_000_000, "our-finetune": 200_000_000} {
+		if got, _, err := book.Cost("openai", model, "", schemas.Usage{InputTokens: 1e6, OutputTokens: 1e6}, time.Now()); err != nil || got != want {
+			t.Errorf("a million tokens each way of %s cost %d nano-dollars, want %d (%v)", model, got, want, err)
+		}
+	}
+}
+
+func TestAWorkloadThatCannotBeRehearsedIsNamed(t *testing.T) {
+	c := config.Default()
+	if got := keyless(&c); len(got) != 0 {
+		t.Errorf("nothing is to be rehearsed: %q", got)
+	}
+	c.Workloads = map[string]config.Workload{"a/b": {DataPolicy: config.DataPolicyRehearse, Rehearse: config.Rehearse{DailyUSD: 1}}}
+	if got := strings.Join(keyless(&c), "\n"); !strings.Contains(got, "providers.openai has no api_key: a/b") {
+		t.Errorf("no stored key: %q", got)
+	}
+	for name, p := range c.Providers {
+		p.APIKey = "stored"
+		c.Providers[name] = p
+	}
+	if got := keyless(&c); len(got) != 0 {
+		t.Errorf("with keys: %q", got)
 	}
 }
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/savings"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -18,7 +20,11 @@ func (a *app) pricesCmd() *cobra.Command {
 		Short: "The price book; with a text, the models whose provider/name holds it",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			book, err := savings.BuiltinBook()
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			book, err := priceBook(c)
 			if err != nil {
 				return err
 			}
@@ -48,7 +54,11 @@ func (a *app) pricesCmd() *cobra.Command {
 		Short: "Say what is doubtful in the price book: age, disputes, coming changes",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			book, err := savings.BuiltinBook()
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			book, err := priceBook(c)
 			if err != nil {
 				return err
 			}
@@ -89,4 +99,31 @@ func date(t time.Time) string {
 		return ""
 	}
 	return t.Format(time.DateOnly)
+}
+
+// priceBook is the built-in book with the configured prices before it.
+func priceBook(c *config.Config) (*savings.Book, error) {
+	book, err := savings.BuiltinBook()
+	if err != nil || len(c.Prices) == 0 {
+		return book, err
+	}
+	own := make([]savings.Entry, len(c.Prices))
+	for i, p := range c.Prices {
+		e := savings.Entry{Provider: p.Provider, Model: p.Model, Tier: p.Tier}
+		for _, r := range []struct {
+			to   *schemas.OptUSD
+			from *float64
+		}{{&e.Input, p.Input}, {&e.Output, p.Output}, {&e.CacheRead, p.CacheRead}, {&e.CacheWrite, p.CacheWrite}, {&e.CacheWrite1h, p.CacheWrite1h}} {
+			if r.from == nil {
+				continue
+			}
+			n, err := schemas.ParseUSD(strconv.FormatFloat(*r.from, 'f', -1, 64))
+			if err != nil {
+				return nil, fmt.Errorf("prices.%d: %v: want US dollars per million tokens, to nine places", i, *r.from)
+			}
+			*r.to = schemas.KnownUSD(n)
+		}
+		own[i] = e
+	}
+	return book.With(own...)
 }

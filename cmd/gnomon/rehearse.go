@@ -90,6 +90,10 @@ func plans(c *config.Config) func(workload string) (rehearsal.Plan, bool) {
 	}
 }
 
+// storePatience is how long rehearsal waits for the store before it goes by its
+// own count of what was spent.
+const storePatience = 30 * time.Second
+
 // rehearse runs the rehearsal role: payloads in, evaluations out.
 func (n *node) rehearse(ctx context.Context) error {
 	var providers []rehearsal.Provider
@@ -102,6 +106,12 @@ func (n *node) rehearse(ctx context.Context) error {
 	r, err := rehearsal.New(rehearsal.Config{Plan: plans(n.c), Margin: n.c.Quality.Margin, Prices: n.book, Simulated: n.opts.simulated}, sender)
 	if err != nil {
 		return err
+	}
+	select { // what was spent today is in the store
+	case <-ctx.Done():
+		return nil
+	case <-n.storeUp:
+	case <-time.After(storePatience):
 	}
 	return rehearsal.Run(ctx, r, newPayloadSource(ctx, n), n.publishEvaluations, rehearsal.RunConfig{Dir: filepath.Join(n.c.DataDir, "rehearsal"), Ledger: ledger{n}, Log: n.log})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gnomon-llm/gnomon/analyzer"
 	"github.com/gnomon-llm/gnomon/analyzer/report"
+	"github.com/gnomon-llm/gnomon/dashboards"
 )
 
 // report is the report of a project from the latest verdicts in the store.
@@ -22,7 +24,11 @@ func (n *node) report(ctx context.Context, project string) (*report.Report, erro
 	if err != nil {
 		return nil, err
 	}
-	return analyzer.BuildReport(ctx, reader, project, verdicts, n.settings(), time.Now().UTC())
+	r, err := analyzer.BuildReport(ctx, reader, project, verdicts, n.settings(), time.Now().UTC())
+	if err == nil && r.Requests == 0 && project != n.c.Project {
+		return nil, &dashboards.Error{Kind: dashboards.NotFound, Code: "no_project", Message: fmt.Sprintf("No request of a project %q is stored.", project), Hint: "This gnomon's own is " + n.c.Project + "."}
+	}
+	return r, err
 }
 
 func (a *app) reportCmd() *cobra.Command {

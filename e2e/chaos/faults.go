@@ -51,6 +51,7 @@ var faults = []fault{
 			copy(junk, "GN\x02\x00")
 			binary.LittleEndian.PutUint32(junk[4:], uint32(len(junk)-12))
 			binary.LittleEndian.PutUint64(junk[12:], 1_000_000)
+			binary.LittleEndian.PutUint16(junk[20:], 0)
 			_, err := f.WriteAt(junk, size)
 			return err
 		})

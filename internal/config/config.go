@@ -19,6 +19,7 @@ type Config struct {
 	Spool      Spool               `koanf:"spool"`      // the local log of events
 	Providers  map[string]Provider `koanf:"providers"`  // rows of the data plane, by name
 	Ladders    []Ladder            `koanf:"ladders"`    // cheaper models per baseline; empty: the built-in, dated ones
+	Prices     []Price             `koanf:"prices"`     // your own, before the built-in book's
 	Workloads  map[string]Workload `koanf:"workloads"`  // what a workload permits
 	Observe    Observe             `koanf:"observe"`    // the observation period
 	Quality    Quality             `koanf:"quality"`    // the bar a candidate must clear
@@ -101,6 +102,20 @@ type Provider struct {
 	APIKeyFile   string `koanf:"api_key_file"`  // file holding it
 	IncludeUsage bool   `koanf:"include_usage"` // ask for stream usage where the client did not say
 	PriceList    string `koanf:"price_list"`    // whose prices hold, where it is not named as its list (gnomon prices)
+}
+
+// Price is a price of your own, in US dollars per million tokens. It replaces what
+// the built-in book says of the model; what is left out is not charged apart (a
+// cache read is billed as input), but for input and output, which are needed.
+type Price struct {
+	Provider     string   `koanf:"provider"`       // a configured provider's name
+	Model        string   `koanf:"model"`          // as requests name it
+	Tier         string   `koanf:"tier"`           // batch, flex, priority, fast; empty: the standard one
+	Input        *float64 `koanf:"input"`          // of prompt tokens
+	Output       *float64 `koanf:"output"`         // of answer tokens, reasoning included
+	CacheRead    *float64 `koanf:"cache_read"`     // of prompt tokens read from a cache
+	CacheWrite   *float64 `koanf:"cache_write"`    // of prompt tokens written to a cache for 5 minutes
+	CacheWrite1h *float64 `koanf:"cache_write_1h"` // of those written for an hour
 }
 
 // Ladder names the cheaper models for a baseline, first choice first.

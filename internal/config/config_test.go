@@ -103,6 +103,9 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"rehearsal without permission", "workloads:\n  w: {rehearse: {daily_usd: 1}}\n", nil, []string{"data_policy"}},
 		{"a secret given twice", "admin: {token: a, token_file: b}\n", nil, []string{"admin.token"}},
 		{"a provider in capitals", "providers:\n  OpenAI: {dialect: openai, base_url: \"https://x.example\"}\n", nil, []string{"gnomon.yaml:2", "providers.OpenAI", "lower-case"}},
+		{"a price without output", "prices: [{provider: openai, model: x, input: 1}]\n", nil, []string{"prices.0", "input and output"}},
+		{"a price of a provider that is not configured", "prices: [{provider: groq, model: x, input: 1, output: 2}]\n", nil, []string{"prices.0.provider", "groq"}},
+		{"a price below nothing", "prices: [{provider: openai, model: x, input: -1, output: 2}]\n", nil, []string{"prices.0", "-1"}},
 		{"a margin that is no number", "", []string{"GNOMON_QUALITY__MARGIN=NaN"}, []string{"quality.margin"}},
 		{"a margin in percent", "quality: {margin: 2}\n", nil, []string{"quality.margin", "0.02"}},
 	} {

@@ -52,6 +52,7 @@ func (c *Config) validate(o origins) error {
 	c.validateKafka(wrong)
 	c.validateBounds(wrong)
 	c.validateProviders(wrong)
+	c.validatePrices(wrong)
 	c.validateWorkloads(wrong)
 	for key, dsn := range map[string]string{"clickhouse.dsn": c.ClickHouse.DSN, "clickhouse.read_dsn": c.ClickHouse.ReadDSN} {
 		u, err := url.Parse(dsn)
@@ -158,6 +159,26 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 		for _, m := range l.Candidates {
 			if !modelName.MatchString(m) {
 				wrong(key+".candidates", "%q: want provider/model", m)
+			}
+		}
+	}
+}
+
+func (c *Config) validatePrices(wrong func(key, format string, args ...any)) {
+	for i, p := range c.Prices {
+		key := fmt.Sprintf("prices.%d", i)
+		if _, ok := c.Providers[p.Provider]; !ok {
+			wrong(key+".provider", "%q is no configured provider", p.Provider)
+		}
+		if p.Model == "" {
+			wrong(key+".model", "is missing")
+		}
+		if p.Input == nil || p.Output == nil {
+			wrong(key, "input and output are both needed, in US dollars per million tokens")
+		}
+		for _, rate := range []*float64{p.Input, p.Output, p.CacheRead, p.CacheWrite, p.CacheWrite1h} {
+			if rate != nil && !(*rate >= 0 && *rate < 1e6) {
+				wrong(key, "%v is no price: want US dollars per million tokens", *rate)
 			}
 		}
 	}
