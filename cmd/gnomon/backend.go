@@ -17,7 +17,6 @@ import (
 	"github.com/gnomon-llm/gnomon/internal/embedded"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
 	"github.com/gnomon-llm/gnomon/internal/store"
-	"github.com/gnomon-llm/gnomon/savings"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -75,22 +74,6 @@ func providersOf(c *config.Config) []classifier.Provider {
 		list = append(list, classifier.Provider{Name: name, Dialects: dialects[p.Dialect], Credential: p.APIKey != ""})
 	}
 	return list
-}
-
-// priceBook is the built-in book, with the configured rows that name a list.
-func priceBook(c *config.Config) (*savings.Book, error) {
-	book, err := savings.BuiltinBook()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range sortedKeys(c.Providers) {
-		if list := c.Providers[name].PriceList; list != "" {
-			if book, err = book.WithAlias(name, list); err != nil {
-				return nil, fmt.Errorf("providers.%s.price_list: %w", name, err)
-			}
-		}
-	}
-	return book, nil
 }
 
 // ladders are the configured ones, or the built-in, dated ones.

@@ -101,29 +101,46 @@ func date(t time.Time) string {
 	return t.Format(time.DateOnly)
 }
 
-// priceBook is the built-in book with the configured prices before it.
+// priceBook is the built-in book, with the configured rows that name a list and
+// the configured prices before it.
 func priceBook(c *config.Config) (*savings.Book, error) {
 	book, err := savings.BuiltinBook()
-	if err != nil || len(c.Prices) == 0 {
-		return book, err
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range sortedKeys(c.Providers) {
+		if list := c.Providers[name].PriceList; list != "" {
+			if book, err = book.WithAlias(name, list); err != nil {
+				return nil, fmt.Errorf("providers.%s.price_list: %w", name, err)
+			}
+		}
 	}
 	own := make([]savings.Entry, len(c.Prices))
 	for i, p := range c.Prices {
-		e := savings.Entry{Provider: p.Provider, Model: p.Model, Tier: p.Tier}
-		for _, r := range []struct {
-			to   *schemas.OptUSD
-			from *float64
-		}{{&e.Input, p.Input}, {&e.Output, p.Output}, {&e.CacheRead, p.CacheRead}, {&e.CacheWrite, p.CacheWrite}, {&e.CacheWrite1h, p.CacheWrite1h}} {
-			if r.from == nil {
-				continue
-			}
-			n, err := schemas.ParseUSD(strconv.FormatFloat(*r.from, 'f', -1, 64))
-			if err != nil {
-				return nil, fmt.Errorf("prices.%d: %v: want US dollars per million tokens, to nine places", i, *r.from)
-			}
-			*r.to = schemas.KnownUSD(n)
+		if own[i], err = ownPrice(p); err != nil {
+			return nil, fmt.Errorf("prices.%d: %w", i, err)
 		}
-		own[i] = e
+	}
+	if len(own) == 0 {
+		return book, nil
 	}
 	return book.With(own...)
+}
+
+func ownPrice(p config.Price) (savings.Entry, error) {
+	e := savings.Entry{Provider: p.Provider, Model: p.Model, Tier: p.Tier}
+	for _, r := range []struct {
+		to   *schemas.OptUSD
+		from *float64
+	}{{&e.Input, p.Input}, {&e.Output, p.Output}, {&e.CacheRead, p.CacheRead}, {&e.CacheWrite, p.CacheWrite}, {&e.CacheWrite1h, p.CacheWrite1h}} {
+		if r.from == nil {
+			continue
+		}
+		n, err := schemas.ParseUSD(strconv.FormatFloat(*r.from, 'f', -1, 64))
+		if err != nil {
+			return e, fmt.Errorf("%v: want US dollars per million tokens, to nine places", *r.from)
+		}
+		*r.to = schemas.KnownUSD(n)
+	}
+	return e, nil
 }
