@@ -13,8 +13,8 @@ const (
 
 // SnapshotRecord is something that decisions were taken by, kept once per hash
 // for as long as the decisions are: with the Inputs of an event it is all that
-// is needed to take the decision again. Proxies publish it before they decide
-// by it.
+// is needed to take the decision again. Proxies publish it as soon as they
+// decide by it.
 type SnapshotRecord struct {
 	Version string    `json:"schema_version"`
 	Kind    string    `json:"kind"`

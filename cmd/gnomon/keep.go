@@ -20,18 +20,21 @@ import (
 )
 
 // decidedBy keeps what this proxy decides by, so that its decisions can be taken
-// again: each snapshot and each price book once per hash, on disk before the
-// first decision by it and then on its topic. They are published again at every
-// start: a broker that has lost its folder meanwhile costs nothing.
+// again: each snapshot and each price book once per hash, on disk and then on its
+// topic. Whoever changes a policy waits for neither: a disk that hangs must not
+// hold up a roll-back. They are published again at every start: a broker that has
+// lost its folder meanwhile costs nothing.
 type decidedBy struct {
 	dir     string // empty: nowhere but on the topic
 	publish func(ctx context.Context, topic string, msgs ...pipeline.Message) error
 	log     *slog.Logger
-	more    chan struct{}
+	more    chan struct{} // to publish
+	dirty   chan struct{} // to write
 
 	mu      sync.Mutex
 	known   map[string]bool                   // seen in this life, by file name
 	waiting map[string]schemas.SnapshotRecord // not published in this life
+	unsaved map[string]schemas.SnapshotRecord // not on disk
 }
 
 // keptFor is how long a file stays after its last use: longer than a broker
@@ -39,10 +42,11 @@ type decidedBy struct {
 const keptFor = 8 * 24 * time.Hour
 
 func newDecidedBy(dir string, publish func(context.Context, string, ...pipeline.Message) error, log *slog.Logger) *decidedBy {
-	return &decidedBy{dir: dir, publish: publish, log: log, more: make(chan struct{}, 1), known: map[string]bool{}, waiting: map[string]schemas.SnapshotRecord{}}
+	return &decidedBy{dir: dir, publish: publish, log: log, more: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
+		known: map[string]bool{}, waiting: map[string]schemas.SnapshotRecord{}, unsaved: map[string]schemas.SnapshotRecord{}}
 }
 
-// keep is called with every snapshot before anything is decided by it. What
+// keep is called with every snapshot that is decided by. What
 // cannot be kept is told, and no reason not to serve: its decisions will be
 // reported as not replayable.
 func (k *decidedBy) keep(s *classifier.Snapshot) {
@@ -70,13 +74,38 @@ func (k *decidedBy) add(r schemas.SnapshotRecord, whole any) {
 		return
 	}
 	r.Version, r.Record = schemas.SchemaVersion, raw
-	k.known[name], k.waiting[name] = true, r
-	if err := k.write(name, &r); err != nil {
-		k.log.Error("a snapshot cannot be written to disk: if this process ends before the broker has it, decisions by it cannot be replayed", "file", name, "err", err)
+	k.known[name], k.waiting[name], k.unsaved[name] = true, r, r
+	for _, c := range []chan struct{}{k.more, k.dirty} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
-	select {
-	case k.more <- struct{}{}:
-	default:
+}
+
+// save writes to disk what is decided by, until ctx ends.
+func (k *decidedBy) save(ctx context.Context) {
+	for {
+		k.flush()
+		select {
+		case <-ctx.Done():
+			k.flush()
+			return
+		case <-k.dirty:
+		}
+	}
+}
+
+// flush writes what is not on disk yet.
+func (k *decidedBy) flush() {
+	k.mu.Lock()
+	due := k.unsaved
+	k.unsaved = map[string]schemas.SnapshotRecord{}
+	k.mu.Unlock()
+	for name, r := range due {
+		if err := k.write(name, &r); err != nil {
+			k.log.Error("a snapshot cannot be written to disk: if this process ends before the broker has it, decisions by it cannot be replayed", "file", name, "err", err)
+		}
 	}
 }
 

@@ -82,6 +82,7 @@ func TestWhatIsDecidedByIsKeptOnceAndOutlivesProcessAndBroker(t *testing.T) {
 	first := newDecidedBy(dir, topic.publish, log)
 	first.keep(one)
 	first.keep(one)
+	first.flush()
 	if err := first.run(t.Context()); err == nil {
 		t.Fatal("published without a broker")
 	}
@@ -89,6 +90,7 @@ func TestWhatIsDecidedByIsKeptOnceAndOutlivesProcessAndBroker(t *testing.T) {
 	topic.away = false
 	second := newDecidedBy(dir, topic.publish, log)
 	second.keep(two)
+	second.flush()
 	publishUntil(t, second, topic, 3)
 	for hash, kind := range map[uint64]string{one.Hash(): schemas.KindSnapshot, two.Hash(): schemas.KindSnapshot, book.Hash(): schemas.KindPriceBook} {
 		if topic.hashes()[hash] != kind {
@@ -134,5 +136,6 @@ func TestADiskThatTakesNothingDoesNotKeepSnapshotsFromTheirTopic(t *testing.T) {
 	topic := &snapshotTopic{}
 	k := newDecidedBy(filepath.Join(file, "below"), topic.publish, slog.New(slog.DiscardHandler))
 	k.keep(classifier.NewSnapshot(classifier.Parts{Project: "acme"}))
+	k.flush()
 	publishUntil(t, k, topic, 1)
 }

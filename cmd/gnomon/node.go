@@ -219,6 +219,9 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 			return nil
 		})
 	}
+	if n.decidedBy != nil {
+		back.Go(func() error { n.decidedBy.save(ctx); return nil })
+	}
 	whenBroker("policies", n.keeper.Run)
 	whenBroker("keys", n.keys.Run)
 	whenBroker("evidence", n.followEvidence)

@@ -147,10 +147,10 @@ func (s *snapshots) rebuild() {
 		parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: r.Workload, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio})
 	}
 	next := classifier.NewSnapshot(parts)
+	s.current.Store(next)
 	if s.keep != nil {
 		s.keep(next)
 	}
-	s.current.Store(next)
 }
 
 // save keeps the evidence for a start without a broker; mu is held. Where the
