@@ -46,8 +46,10 @@ bench-routing: ## how well the classifier ranks prompts, cross-validated, beside
 weights: build ## train the shipped weights anew from graded rows (GRADED=folder of *.jsonl.gz), to the same bytes
 	@$(BIN) train $(GRADED)/*.jsonl.gz --out classifier/weights.bin
 
-test-kafka: ## the pipeline's tests against three brokers of Apache Kafka (Java 17, Maven; else it says so and skips)
-	@deploy/kafka-test/cluster.sh run $(GO) test -count=1 -timeout 5m ./internal/pipeline; rc=$$?; \
+# Chaos seed 4041 kills a broker, a proxy and both ingesters (one with its engine); it prints its schedule.
+test-kafka: build ## a seed of chaos and the pipeline's tests on three brokers of Apache Kafka (needs Java 17 and Maven, or skips)
+	@deploy/kafka-test/cluster.sh run sh -c '$(GO) run ./e2e/chaos -bin $(BIN) -kafka $$KAFKA_TEST_DIR -seed 4041 && \
+		$(GO) test -count=1 -timeout 5m ./internal/pipeline'; rc=$$?; \
 	if [ $$rc = 77 ]; then echo "make test-kafka: skipped"; else exit $$rc; fi
 
 lint: ## gofmt, vet, staticcheck

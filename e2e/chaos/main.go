@@ -26,7 +26,7 @@ func main() {
 	first := flag.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "the first seed")
 	seeds := flag.Int("seeds", 1, "how many seeds, one after the other")
 	flag.StringVar(&o.bin, "bin", "bin/gnomon", "the binary")
-	flag.StringVar(&o.kafka, "kafka", "", "brokers of a real Kafka (default: the embedded broker)")
+	flag.StringVar(&o.kafka, "kafka", "", "folder of a Kafka made by deploy/kafka-test/cluster.sh, without topics (default: the embedded broker)")
 	flag.DurationVar(&o.load, "load", 10*time.Second, "how long requests are sent")
 	flag.DurationVar(&o.settle, "settle", 90*time.Second, "how long everything may take to be accounted for afterwards")
 	flag.IntVar(&o.workers, "workers", 8, "clients at the same time")
@@ -38,6 +38,12 @@ func main() {
 	defer stop()
 	if abs, err := filepath.Abs(o.bin); err == nil {
 		o.bin = abs
+	}
+	if o.kafka != "" {
+		if err := useKafka(&o); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos:", err)
+			os.Exit(1)
+		}
 	}
 	if *sabotaged {
 		if err := sabotageAll(ctx, o, *first, *seeds); err != nil {
@@ -99,7 +105,11 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		l.load(loadCtx, seed, o.workers, []string{w.fronts[0].proxy, w.fronts[1].proxy})
+		var fronts []string
+		for _, p := range w.fronts {
+			fronts = append(fronts, p.proxy)
+		}
+		l.load(loadCtx, seed, o.workers, fronts)
 	}()
 	began, allowed := time.Now(), 0
 	for _, f := range plan {

@@ -27,8 +27,8 @@ type process struct {
 	log                        *os.File
 }
 
-// world is the processes of a run: two proxies, and behind them an ingester that
-// carries broker and engine, and one more ingester beside it.
+// world is the processes of a run: two proxies (three on a real Kafka), and behind
+// them an ingester that carries broker and engine, and one more ingester beside it.
 type world struct {
 	dir    string
 	fronts []*process
@@ -59,14 +59,20 @@ func build(ctx context.Context, o options, dir, upstream string) (*world, error)
 		return w, err
 	}
 	dsn := url.URL{Scheme: "http", User: url.UserPassword("gnomon", strings.TrimSpace(string(secret))), Host: w.back.store, Path: "/gnomon"}
-	for _, p := range []struct {
+	type part struct {
 		name, roles string
 		to          func(*process)
-	}{
+	}
+	front := func(p *process) { w.fronts = append(w.fronts, p) }
+	parts := []part{
 		{"beside", "ingest", func(p *process) { w.beside = p; p.env = append(p.env, "GNOMON_CLICKHOUSE__DSN="+dsn.String()) }},
-		{"front-0", "proxy", func(p *process) { w.fronts = append(w.fronts, p) }},
-		{"front-1", "proxy", func(p *process) { w.fronts = append(w.fronts, p) }},
-	} {
+		{"front-0", "proxy", front},
+		{"front-1", "proxy", front},
+	}
+	if o.kafka != "" {
+		parts = append(parts, part{"front-2", "proxy", front})
+	}
+	for _, p := range parts {
 		made, err := newProcess(o, dir, p.name, p.roles, upstream)
 		if err != nil {
 			return w, err
