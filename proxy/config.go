@@ -24,6 +24,8 @@ type Provider struct {
 	// IncludeUsage asks for stream usage where the client did not say, and cuts
 	// what that causes out of the answer.
 	IncludeUsage bool
+	// AllowPrivate permits that a name behind https resolves to an address inside.
+	AllowPrivate bool
 	Simulated    bool // its traffic is marked as simulated
 }
 
@@ -37,6 +39,7 @@ type Config struct {
 	ConnectTimeout time.Duration // to a provider, with TLS; default 10 s
 	HeaderTimeout  time.Duration // from the request's last byte to the answer's head; default 10 min
 	IdleTimeout    time.Duration // between two reads from a provider; default 5 min
+	HeadTimeout    time.Duration // for a client's whole head; default 30 s
 	BodyTimeout    time.Duration // between two reads of a client's body; default 60 s
 	DrainTimeout   time.Duration // for answers in flight when asked to stop; default 30 s
 	ClassifyBudget time.Duration // for assessing and deciding; past it the baseline; default 100 ms
@@ -66,6 +69,7 @@ func (c *Config) Validate() error {
 	def(&c.ConnectTimeout, 10*time.Second)
 	def(&c.HeaderTimeout, 10*time.Minute)
 	def(&c.IdleTimeout, 5*time.Minute)
+	def(&c.HeadTimeout, 30*time.Second)
 	def(&c.BodyTimeout, time.Minute)
 	def(&c.DrainTimeout, 30*time.Second)
 	def(&c.ClassifyBudget, 100*time.Millisecond)

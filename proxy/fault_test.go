@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ func TestWhatAClientSeesOfAProviderThatFails(t *testing.T) {
 		event   schemas.Status
 	}{
 		{"nobody listens", func(c *Config, _ *parts) { c.Providers[0].BaseURL = "http://" + deadAddr(t) }, nil, 502, "upstream_unreachable", schemas.StatusProviderError},
+		{"its name does not resolve", func(c *Config, _ *parts) { c.Providers[0].BaseURL = "http://nobody.invalid" }, nil, 502, "upstream_unreachable", schemas.StatusProviderError},
 		{"it speaks no TLS", func(c *Config, _ *parts) {
 			c.Providers[0].BaseURL = "https" + strings.TrimPrefix(c.Providers[0].BaseURL, "http")
 		}, nil, 502, "upstream_unreachable", schemas.StatusProviderError},
@@ -376,18 +378,27 @@ func TestAChangedProtocolIsRelayedBothWays(t *testing.T) {
 }
 
 func TestADecompressionBombIsForwardedAndNotInflated(t *testing.T) {
-	bomb := packed("gzip", strings.Repeat("data: "+strings.Repeat("0", 1<<20)+"\n\n", 200)) // 200 MB
-	for _, contentType := range []string{"text/event-stream", "application/json"} {
+	inflated := strings.Repeat("data: "+strings.Repeat("0", 1<<20)+"\n\n", 200) // 200 MB
+	for _, tt := range []struct{ packing, encoding, contentType string }{
+		{"gzip", "gzip", "text/event-stream"}, {"gzip", "gzip", "application/json"}, {"br", "br", "text/event-stream"}, {"zstd", "zstd", "application/json"}, {"zlib", "deflate", "text/event-stream"},
+	} {
+		bomb := packed(tt.packing, inflated)
 		r := newRig(t)
-		r.up.answers(ok200(contentType, bomb, "Content-Encoding: gzip"))
+		r.up.answers(ok200(tt.contentType, bomb, "Content-Encoding: "+tt.encoding))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		began := time.Now()
 		a := ask(t, r.addr, post("/v1/chat/completions", saidStream))
 		if a.err != nil || string(a.body) != bomb {
-			t.Errorf("%s: the bytes differ", contentType)
+			t.Errorf("%s, %s: the bytes differ", tt.encoding, tt.contentType)
 		}
 		r.event(1)
+		runtime.ReadMemStats(&after)
 		if d := time.Since(began); d > 3*time.Second {
-			t.Errorf("%s: took %v", contentType, d)
+			t.Errorf("%s, %s: took %v", tt.encoding, tt.contentType, d)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 100<<20 {
+			t.Errorf("%s, %s: took %d MB of memory", tt.encoding, tt.contentType, took>>20)
 		}
 	}
 }

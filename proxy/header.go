@@ -39,6 +39,28 @@ func passHeaders(dst, src http.Header) {
 	}
 }
 
+// withhold takes out of an answer's headers what repeats a stored credential:
+// the client was never to know it. Only headers are searched; a body goes
+// through as it is.
+func (x *exchange) withhold(h http.Header) {
+	key := x.row.APIKey
+	if at := x.p.rows[x.ans.Provider]; at != nil {
+		key = at.APIKey
+	}
+	if key == "" {
+		return
+	}
+	for name, values := range h {
+		for _, v := range values {
+			if strings.Contains(v, key) {
+				delete(h, name)
+				x.p.log.Warn("a provider repeats a stored credential in a header of its answer; it was taken out", "provider", x.row.Name, "header", name, "request_id", x.id)
+				break
+			}
+		}
+	}
+}
+
 // lists reports whether one of the header values, lists of tokens, has a token.
 func lists(values []string, token string) bool {
 	for _, v := range values {

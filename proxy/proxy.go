@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -103,7 +104,7 @@ func (l *life) configure(cfg Config) (*Proxy, error) {
 	case was != nil && was.cfg.Upstream == nil && was.cfg.ConnectTimeout == cfg.ConnectTimeout && was.cfg.HeaderTimeout == cfg.HeaderTimeout:
 		p.upstream = was.upstream // its connections stay
 	default:
-		p.upstream = newUpstream(&p.cfg)
+		p.upstream = newUpstream(&p.cfg, func(name string, to netip.Addr) error { return l.current.Load().permit(name, to) })
 	}
 	p.engine = p.routes()
 	l.flights.bound(cfg.MaxInFlight)
@@ -229,7 +230,7 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	defer cancel(nil)
 	srv := &http.Server{
 		Handler:           p.Handler(),
-		ReadHeaderTimeout: 30 * time.Second,
+		ReadHeaderTimeout: p.cfg.HeadTimeout,
 		ReadTimeout:       p.cfg.BodyTimeout, // until upload sets the next one
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    1 << 20,

@@ -50,6 +50,7 @@ func (x *exchange) relay(resp *http.Response, askedUsage bool) {
 func (x *exchange) head(resp *http.Response, cut bool) {
 	h := x.w.Header()
 	passHeaders(h, resp.Header)
+	x.withhold(h)
 	for _, name := range []string{"Date", "Content-Type"} {
 		if _, said := resp.Header[name]; !said {
 			h[name] = nil // or the server makes one up

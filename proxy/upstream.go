@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 
 	"github.com/gnomon-llm/gnomon/proxy/wire"
 )
@@ -14,6 +15,6 @@ type Upstream interface {
 	RoundTrip(*http.Request) (*http.Response, error)
 }
 
-func newUpstream(c *Config) Upstream {
-	return wire.New(wire.Config{ConnectTimeout: c.ConnectTimeout, HeaderTimeout: c.HeaderTimeout})
+func newUpstream(c *Config, permit func(string, netip.Addr) error) Upstream {
+	return wire.New(wire.Config{ConnectTimeout: c.ConnectTimeout, HeaderTimeout: c.HeaderTimeout, Permit: permit})
 }

@@ -39,7 +39,7 @@ func (n *node) proxyConfig(c *config.Config) proxy.Config {
 	}
 	for _, name := range sortedKeys(c.Providers) {
 		p := c.Providers[name]
-		cfg.Providers = append(cfg.Providers, proxy.Provider{Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, Simulated: n.opts.simulated})
+		cfg.Providers = append(cfg.Providers, proxy.Provider{Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, AllowPrivate: p.AllowPrivate, Simulated: n.opts.simulated})
 	}
 	return cfg
 }

@@ -101,6 +101,7 @@ type Provider struct {
 	APIKey       string `koanf:"api_key"`       // secret; stored credential for gnomon keys, rehearsal and routed requests
 	APIKeyFile   string `koanf:"api_key_file"`  // file holding it
 	IncludeUsage bool   `koanf:"include_usage"` // ask for stream usage where the client did not say
+	AllowPrivate bool   `koanf:"allow_private"` // its name may resolve to a private address; one over http, or written as an address, may anyway
 	PriceList    string `koanf:"price_list"`    // whose prices hold, where it is not named as its list (gnomon prices)
 }
 

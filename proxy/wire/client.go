@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/textproto"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +24,10 @@ type Config struct {
 	MaxIdle        int           // connections kept per host; default 1,024
 	MaxHead        int64         // bytes of an answer's head, with the 1xx before it; default 1 MiB
 	TLS            *tls.Config   // nil: the system's roots, TLS 1.2 and above
+
+	// Permit is asked for each connection about to be made, with the name that was
+	// dialled and the address it resolved to; nil permits all.
+	Permit func(name string, to netip.Addr) error
 }
 
 // Client sends requests. It is for concurrent use.
@@ -58,7 +64,7 @@ func New(c Config) *Client {
 	cl.tls.NextProtos = []string{"h2", "http/1.1"}
 	cl.fallback = &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            cl.dialer.DialContext,
+		DialContext:            cl.dial,
 		TLSClientConfig:        c.TLS.Clone(),
 		TLSHandshakeTimeout:    c.ConnectTimeout,
 		ResponseHeaderTimeout:  c.HeaderTimeout,
@@ -243,9 +249,29 @@ func (h *host) sweep(limit time.Duration) {
 	}
 }
 
+// dial opens a socket, if the address that the name resolved to is permitted.
+func (cl *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if cl.cfg.Permit == nil {
+		return cl.dialer.DialContext(ctx, network, addr)
+	}
+	name, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	d := cl.dialer
+	d.Control = func(_, resolved string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(resolved)
+		if err != nil {
+			return err
+		}
+		return cl.cfg.Permit(name, to.Addr())
+	}
+	return d.DialContext(ctx, network, addr)
+}
+
 // dial opens a connection.
 func (h *host) dial(ctx context.Context) (*conn, error) {
-	raw, err := h.cl.dialer.DialContext(ctx, "tcp", h.addr)
+	raw, err := h.cl.dial(ctx, "tcp", h.addr)
 	if err != nil {
 		return nil, err
 	}

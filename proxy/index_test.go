@@ -1,0 +1,208 @@
+package proxy
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// providerFacts is what is known of the providers' APIs that a proxy can get
+// wrong, in short, each with the rows that hold it: recorded exchanges in
+// testdata/facts, or tests, Test or Test/row.
+var providerFacts = map[string][]string{
+	// Chat completions.
+	"include_usage: asked for upstream, cut on the way down":                 {"openai-usage-asked-for", "TestTheClientSeesWhatItWouldHaveSeenWithoutAsking"},
+	"include_usage: an explicit false is respected and estimated":            {"openai-usage-declined"},
+	"include_usage: never to hosts that are not known to take it":            {"openai-usage-never-at-unknown-hosts", "TestARequestReachesTheProviderAsItWasSent/never at a row that is not known to take it"},
+	"include_usage: an interrupted stream never states usage":                {"openai-usage-never-came", "TestABrokenOffStreamIsEstimatedAndFlagged"},
+	"usage on a chunk whose choices are not empty":                           {"openai-usage-on-empty-delta", "mistral-stream", "together-stream"},
+	"usage on every chunk is cumulative":                                     {"openai-usage-on-every-chunk"},
+	"usage in the middle; the last that is not null wins":                    {"openai-usage-midstream"},
+	"usage null, below zero, beyond reason: the last sane one wins, flagged": {"openai-usage-insane-loses"},
+	"prompt_tokens includes cached_tokens":                                   {"openai-cached-is-part-of-prompt"},
+	"cache_write_tokens":                                                     {"openai-cache-writes"},
+	"completion_tokens includes reasoning and rejected predictions":          {"openai-reasoning-is-part-of-completion"},
+	"audio tokens are priced apart":                                          {"openai-audio", "gemini-audio"},
+	"padding against traffic analysis is not output":                         {"openai-obfuscation"},
+	"unknown members and event types pass untouched":                         {"openai-obfuscation", "anthropic-new-event"},
+	"priced by the tier of the answer":                                       {"openai-tier-of-the-answer"},
+	"fast answers as priority":                                               {"openai-tier-of-the-answer", "TestCost"},
+	"batch and flex at half, scale unpriced":                                 {"openai-tier-batch", "openai-tier-flex", "openai-tier-unlisted"},
+	"a flex request without resources is not charged":                        {"openai-flex-unavailable"},
+	"n, logprobs and tool calls by index pass":                               {"openai-n-logprobs-tools"},
+	"the answer's model is the dated snapshot":                               {"openai-dated-snapshot"},
+	"crossing a cliff re-prices the whole request":                           {"openai-long-context-cliff", "openai-long-context-below", "gemini-long-context"},
+	// Responses.
+	"usage in response.completed, incomplete, failed":             {"responses-completed", "responses-incomplete", "responses-failed", "responses-plain"},
+	"no [DONE] to rely on; agents stop before response.completed": {"responses-ended-before-completed"},
+	"an error event of Responses":                                 {"responses-error-event"},
+	"bound to state at the provider: never rerouted":              {"responses-server-state", "responses-stored-by-default", "responses-background", "responses-conversation", "responses-encrypted-reasoning"},
+	"a stream resumed by GET is not counted twice":                {"responses-resumed"},
+	// Embeddings, tokens, the rest of the surface.
+	"embeddings: a prompt only, base64, never rerouted, no vectors kept": {"embeddings"},
+	"legacy completions":    {"completions-plain", "completions-stream"},
+	"estimates are flagged": {"openai-usage-never-came", "anthropic-ended-without-delta", "TestWhatAnEventCostsWhenLittleIsKnown"},
+	"files, batches, audio, images, moderations, models pass, sizes are kept": {"files", "batches", "audio-speech", "audio-transcriptions", "images", "moderations", "models"},
+	"unknown paths and methods pass untouched":                                {"unknown-path", "unknown-method", "provider-prefix-unknown-path", "TestARequestReachesTheProviderAsItWasSent/a path in its own escapes"},
+	// Anthropic.
+	"message_delta is cumulative: replaced, never added":                     {"anthropic-cumulative"},
+	"what message_delta states goes before message_start":                    {"anthropic-delta-wins"},
+	"input_tokens excludes the cache; writes by lifetime":                    {"anthropic-cache-by-lifetime"},
+	"look-alikes: the cache only in message_delta, or the whole input first": {"anthropic-look-alike-late-cache", "anthropic-look-alike-corrects-input"},
+	"server tools write more than the split: the rest is 5 minutes, flagged": {"anthropic-server-tools-write-more"},
+	"thinking is inside output_tokens":                                       {"anthropic-thinking"},
+	"server tools are billed by the call":                                    {"anthropic-web-search"},
+	"tier from usage: standard, priority, batch; fast mode":                  {"anthropic-tier-batch", "anthropic-tier-priority", "anthropic-speed-fast"},
+	"anthropic-version and anthropic-beta pass":                              {"TestARequestReachesTheProviderAsItWasSent/an x-api-key", "anthropic-cache-control-passes"},
+	"cache_control survives":                                                 {"anthropic-cache-control-passes"},
+	"signed thinking binds to its model":                                     {"anthropic-signed-thinking", "gemini-thought-signature"},
+	"pings and new events":                                                   {"anthropic-new-event"},
+	"an error event after 200, the streaming form of 529":                    {"anthropic-overloaded-in-stream", "anthropic-529"},
+	"count_tokens is free":                                                   {"anthropic-count-tokens", "gemini-count-tokens"},
+	"message batches pass":                                                   {"anthropic-batches"},
+	"a model's smallest cacheable prompt":                                    {"TestWhatARoutesCacheWouldHoldOfAPrompt/a prefix shorter than the model keeps is not kept"},
+	// Errors and headers.
+	"status, body, Retry-After and rate limits are relayed":        {"TestAnAnswerIsWhatADirectCallWouldHaveSeen/429 with the headers that SDKs read", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/rate limit headers and an id", "openai-error-401"},
+	"own errors are marked, in the client's dialect":               {"TestWhatAClientSeesOfAProviderThatFails", "TestOwnErrorsHaveTheShapeOfTheClientsDialect"},
+	"request ids are kept, ours has its own name, the key is ours": {"openai-id-null", "TestNoTwoRequestsMeet", "TestAProviderWritesNoHeadersOfOurs"},
+	"X-Stainless-Retry-Count and idempotency keys tell a retry":    {"openai-retry-count", "openai-idempotency-key"},
+	"hop-by-hop and own headers are stripped":                      {"TestARequestReachesTheProviderAsItWasSent/gnomon's own headers stay here", "TestARequestReachesTheProviderAsItWasSent/hop-by-hop headers stay here", "TestAProviderWritesNoHeadersOfOurs"},
+	"credentials are never logged":                                 {"TestNoSecretIsFoundInWhatIsLoggedOrRecorded"},
+	"an error inside a stream, OpenAI's way":                       {"openai-stream-error", "openrouter-choice-error"},
+	// Transport.
+	"compressed answers are read beside the untouched bytes":                 {"TestAnAnswerIsWhatADirectCallWouldHaveSeen/gzip", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/a gzip stream", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/a brotli stream", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/a zstd stream"},
+	"every event is flushed":                                                 {"TestAnEventIsNotHeldForTheNextOne"},
+	"lines longer than any buffer":                                           {"TestALineOf32MegabytesIsIdentical"},
+	"idle timeout only, by the provider's bytes":                             {"TestASilentStreamIsEndedAndALivelyOneIsNot"},
+	"a client that leaves: the provider is left at once, what was seen kept": {"TestTheProviderIsLeftAsSoonAsTheClientLeaves", "TestABrokenOffStreamIsEstimatedAndFlagged"},
+	"chunked uploads, 100-continue, large bodies: the capture is bounded":    {"TestARequestReachesTheProviderAsItWasSent/a chunked body", "TestARequestThatBringsAnExpectationIsServed", "TestALargeUploadIsNotHeldInMemory"},
+	// Compatible hosts.
+	"Azure: filter results in chunks without choices, first and later":   {"azure-empty-first-chunk", "azure-async-filter"},
+	"Azure: a deployment is not a model; api-key, api-version":           {"azure-deployment", "azure-v1", "azure-content-filter", "TestThePathThatNamesAModelNamesAnother"},
+	"bought throughput is not priced by the token":                       {"vertex-provisioned", "openai-tier-unlisted"},
+	"OpenRouter: usage.cost is what was charged; comments":               {"openrouter-cost", "openrouter-not-byok"},
+	"OpenRouter: BYOK sums the fee and the spend":                        {"openrouter-byok", "openrouter-byok-unknown"},
+	"xAI: the stated cost, in ticks":                                     {"xai-cost-ticks"},
+	"Groq: x_groq; on_demand":                                            {"groq-x-groq", "groq-on-demand"},
+	"DeepSeek: prompt_cache_hit_tokens":                                  {"deepseek-cache-hits"},
+	"vLLM, Ollama: one row, unpriced":                                    {"vllm-unpriced", "ollama-compat", "ollama-native"},
+	"Gemini: thoughts are output, also on the compatible surface":        {"gemini-plain", "gemini-sse", "gemini-openai-compat", "xai-cost-ticks"},
+	"Gemini: an array without alt=sse; cached content; prompts of tools": {"gemini-array", "gemini-cached", "gemini-tool-prompt", "gemini-blocked", "gemini-429"},
+	"Vertex and Bedrock bodies":                                          {"vertex-gemini", "vertex-anthropic", "bedrock-invoke", "bedrock-invoke-stream", "bedrock-stream-exception", "bedrock-converse", "bedrock-converse-stream", "bedrock-openai"},
+	"a changed protocol is one request, unpriced":                        {"TestAChangedProtocolIsRelayedBothWays"},
+}
+
+// faultRows are the faults that the proxy must survive, by what is done to it.
+var faultRows = map[string][]string{
+	"a repeated key": {"openai-repeated-key", "TestARequestReachesTheProviderAsItWasSent/a repeated model", "TestWhoIsNotTreatedIsServedAsAsked/a repeated key"},
+	"empty, broken, deep, marked, escaped JSON":   {"TestARequestReachesTheProviderAsItWasSent/an empty body", "TestARequestReachesTheProviderAsItWasSent/broken JSON", "TestARequestReachesTheProviderAsItWasSent/ten thousand brackets", "TestARequestReachesTheProviderAsItWasSent/a byte order mark", "TestARequestReachesTheProviderAsItWasSent/an escaped key"},
+	"a chunked body of 64 MB":                     {"TestALargeUploadIsNotHeldInMemory"},
+	"a compressed request":                        {"TestARequestReachesTheProviderAsItWasSent/a compressed body"},
+	"a head, a body that does not come":           {"TestAHeadThatDoesNotComeIsGivenUp", "TestABodyThatDoesNotComeIsAnsweredAndOthersGoOn"},
+	"smuggling":                                   {"TestARequestIsOneRequestToEverybody", "TestARequestReachesTheProviderAsItWasSent/a length beside chunks is re-framed"},
+	"a client that leaves, at each phase":         {"TestTheProviderIsLeftAsSoonAsTheClientLeaves", "TestAClientThatLeavesBehindTheEndIsNoAbort"},
+	"a client that reads slowly":                  {"TestAClientThatReadsSlowlyIsNoFaultOfTheProvider"},
+	"a long, odd, ever new feature header":        {"TestHeadersAreCleanedIntoNames", "TestWorkloadsAreBoundedAndThoseWithAPolicyKeepTheirName"},
+	"numbers beyond reason":                       {"TestARequestReachesTheProviderAsItWasSent/numbers beyond reason"},
+	"429, 5xx":                                    {"TestAnAnswerIsWhatADirectCallWouldHaveSeen/429 with the headers that SDKs read", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/503"},
+	"refused, no name, no TLS, no head":           {"TestWhatAClientSeesOfAProviderThatFails/nobody listens", "TestWhatAClientSeesOfAProviderThatFails/its name does not resolve", "TestWhatAClientSeesOfAProviderThatFails/it speaks no TLS", "TestWhatAClientSeesOfAProviderThatFails/it never answers"},
+	"HTML, 204, trailers":                         {"TestAnAnswerIsWhatADirectCallWouldHaveSeen/204", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/trailers", "TestWhatAnEventCostsWhenLittleIsKnown/a page that is no answer is unknown"},
+	"insane usage":                                {"openai-usage-insane-loses"},
+	"a redirect":                                  {"TestAnAnswerIsWhatADirectCallWouldHaveSeen/a redirect is the client's to follow"},
+	"an error event behind 200":                   {"openai-stream-error", "anthropic-overloaded-in-stream"},
+	"a compressed stream":                         {"TestAnAnswerIsWhatADirectCallWouldHaveSeen/a gzip stream"},
+	"an end at each byte":                         {"TestAProviderThatDiesAtAnyByteIsSeenAsAnAbort", "TestABodyShorterThanItsLengthIsAnAbort"},
+	"no [DONE], no finish reason":                 {"TestRecordedAnswersGiveTheirEvents"},
+	"32 MB in a line, split runes, all line ends": {"TestALineOf32MegabytesIsIdentical", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/a stream, byte by byte", "TestTheClientSeesWhatItWouldHaveSeenWithoutAsking"},
+	"comments for long, answers that outlast":     {"TestASilentStreamIsEndedAndALivelyOneIsNot", "TestAnAnswerThatOutlastsTheBodyTimeoutIsLeftAlone"},
+	"a candidate that fails while live":           {"TestAFailingCandidateIsReplacedBeforeTheFirstByte", "TestNeverTwoModelsInOneStream"},
+	"a classifier that panics, or takes too long": {"TestAClassifierThatFailsLeavesTheBaseline"},
+	"too many at once":                            {"TestPastTheBoundRequestsAreRefusedClearly"},
+	"a stop with streams in flight":               {"TestStoppingFinishesWhatIsInFlight", "TestPastTheDrainBoundStreamsAreCutOffAndRecorded"},
+	"a decompression bomb":                        {"TestADecompressionBombIsForwardedAndNotInflated"},
+	"a body, a header, a path that names a host":  {"TestNothingOfARequestMovesItElsewhere", "TestPathsOutsideOfEverySurfaceGoNowhere"},
+	"header injection":                            {"TestAProviderWritesNoHeadersOfOurs", "TestARequestIsOneRequestToEverybody/a carriage return inside a header"},
+	"absolute form, CONNECT":                      {"TestARequestReachesTheProviderAsItWasSent/absolute form", "TestPathsOutsideOfEverySurfaceGoNowhere"},
+	"a provider's name that points inside":        {"TestANameThatResolvesInsideIsNotConnectedTo", "TestTheDialerRefusesANameThatPointsInside"},
+	"a stored credential that comes back":         {"TestAProviderThatEchoesAStoredCredentialIsSilenced"},
+	"many at once, all answered with one id":      {"TestNoTwoRequestsMeet"},
+}
+
+// TestEachFactHasItsRow fails when a fact has no row, when a row is gone, and
+// when a recorded exchange belongs to no fact.
+func TestEachFactHasItsRow(t *testing.T) {
+	sources := testSources(t, ".", "dialect", "../savings")
+	claimed := map[string]bool{}
+	check := func(fact string, rows []string) {
+		if len(rows) == 0 {
+			t.Errorf("%q has no row", fact)
+		}
+		for _, row := range rows {
+			claimed[row] = true
+			if !exists(sources, row) {
+				t.Errorf("%q: there is no row %q", fact, row)
+			}
+		}
+	}
+	for fact, rows := range providerFacts {
+		check(fact, rows)
+	}
+	for fault, rows := range faultRows {
+		check(fault, rows)
+	}
+	files, err := filepath.Glob("testdata/facts/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if name := strings.TrimSuffix(filepath.Base(file), ".txt"); !claimed[name] {
+			t.Errorf("testdata/facts/%s.txt belongs to no fact", name)
+		}
+	}
+	// The check can fail.
+	for _, gone := range []string{"no-such-exchange", "TestNoSuchThing", "TestEachFactHasItsRow/no such row"} {
+		if exists(sources, gone) {
+			t.Errorf("%q is taken for a row", gone)
+		}
+	}
+}
+
+// testSources is the text of the test files of some folders, but this one.
+func testSources(t *testing.T, folders ...string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, folder := range folders {
+		files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if filepath.Base(file) == "index_test.go" {
+				continue
+			}
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[file] = string(raw)
+		}
+	}
+	return all
+}
+
+// exists reports whether a row is there: a recorded exchange, or a test, whose
+// row must be written in the same file.
+func exists(sources map[string]string, row string) bool {
+	if !strings.HasPrefix(row, "Test") {
+		_, err := os.Stat(filepath.Join("testdata", "facts", row+".txt"))
+		return err == nil
+	}
+	test, name, sub := strings.Cut(row, "/")
+	for _, text := range sources {
+		if strings.Contains(text, "func "+test+"(t *testing.T)") && (!sub || strings.Contains(text, `{"`+name+`"`)) {
+			return true
+		}
+	}
+	return false
+}
