@@ -27,7 +27,7 @@ var providerFacts = map[string][]string{
 	"padding against traffic analysis is not output":                         {"openai-obfuscation"},
 	"unknown members and event types pass untouched":                         {"openai-obfuscation", "anthropic-new-event"},
 	"priced by the tier of the answer":                                       {"openai-tier-of-the-answer"},
-	"fast answers as priority":                                               {"openai-tier-of-the-answer", "TestCost"},
+	"fast answers as priority":                                               {"openai-tier-of-the-answer", "TestCost/what is asked as fast is priced as priority"},
 	"batch and flex at half, scale unpriced":                                 {"openai-tier-batch", "openai-tier-flex", "openai-tier-unlisted"},
 	"a flex request without resources is not charged":                        {"openai-flex-unavailable"},
 	"n, logprobs and tool calls by index pass":                               {"openai-n-logprobs-tools"},
@@ -79,7 +79,7 @@ var providerFacts = map[string][]string{
 	"chunked uploads, 100-continue, large bodies: the capture is bounded":    {"TestARequestReachesTheProviderAsItWasSent/a chunked body", "TestARequestThatBringsAnExpectationIsServed", "TestALargeUploadIsNotHeldInMemory"},
 	// Compatible hosts.
 	"Azure: filter results in chunks without choices, first and later":   {"azure-empty-first-chunk", "azure-async-filter"},
-	"Azure: a deployment is not a model; api-key, api-version":           {"azure-deployment", "azure-v1", "azure-content-filter", "TestThePathThatNamesAModelNamesAnother"},
+	"Azure: a deployment is not a model; api-key, api-version":           {"azure-deployment", "azure-v1", "azure-content-filter", "TestThePathThatNamesAModelNamesAnother", "TestADeploymentIsRoutedByItsPath"},
 	"bought throughput is not priced by the token":                       {"vertex-provisioned", "openai-tier-unlisted"},
 	"OpenRouter: usage.cost is what was charged; comments":               {"openrouter-cost", "openrouter-not-byok"},
 	"OpenRouter: BYOK sums the fee and the spend":                        {"openrouter-byok", "openrouter-byok-unknown"},

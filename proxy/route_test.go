@@ -79,6 +79,32 @@ func TestATreatedSessionTakesTheRoute(t *testing.T) {
 	}
 }
 
+// Where the path names the model, the path is what is rewritten; the body, whose
+// model such a host does not read, stays as it is.
+func TestADeploymentIsRoutedByItsPath(t *testing.T) {
+	p := live("azure/gpt-4o-mini")
+	book, err := testBook(t).WithAlias("azure", "openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, withPolicy("azure/gpt-4o-mini"), func(c *Config, p *parts) {
+		p.Prices = book
+		c.Providers = append(c.Providers, Provider{Name: "azure", Dialect: "openai", BaseURL: c.Providers[0].BaseURL})
+	})
+	r.up.answers(ok200("application/json", strings.ReplaceAll(chatAnswer, "gpt-4o-2024-08-06", "gpt-4o-mini")))
+	request := strings.Replace(mail(session(t, p, schemas.ArmTreated), chatBody), "/v1/chat/completions", "/azure/openai/deployments/gpt-4o/chat/completions?api-version=1", 1)
+	a := ask(t, r.addr, request)
+	if a.StatusCode != 200 || a.Header.Get("x-gnomon-route") != "azure/gpt-4o-mini" {
+		t.Errorf("answered %s", seen(a))
+	}
+	if got := r.up.requests()[0]; !strings.HasPrefix(got, "POST /openai/deployments/gpt-4o-mini/chat/completions?api-version=1 HTTP/1.1") || !strings.HasSuffix(got, chatBody) {
+		t.Errorf("the provider got %s", got)
+	}
+	if ev := r.event(1); ev.RequestModel != "gpt-4o" || ev.ServedModel != "gpt-4o-mini" || ev.Cost.Nano >= ev.BaselineCost.Nano || ev.Dialect != "azure.chat" {
+		t.Errorf("recorded %s %s for %s, cost %v, baseline %v", ev.Dialect, ev.ServedModel, ev.RequestModel, ev.Cost, ev.BaselineCost)
+	}
+}
+
 func TestWhoIsNotTreatedIsServedAsAsked(t *testing.T) {
 	p := live("openai/gpt-4o-mini")
 	treated := session(t, p, schemas.ArmTreated)

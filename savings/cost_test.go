@@ -53,6 +53,7 @@ func TestCost(t *testing.T) {
 		{"cache writes of both lifetimes have their own rates", builtin, "anthropic", "claude-haiku-4-5-20251001", "standard",
 			schemas.Usage{InputTokens: 1000, CacheReadTokens: 100, CacheWriteTokens: 500, CacheWrite1hTokens: 200, OutputTokens: 10}, november, 400*1000 + 100*100 + 300*1250 + 200*2000 + 10*5000, 50_000},
 		{"the batch tier has its price", builtin, "openai", "gpt-4o-mini", "batch", schemas.Usage{InputTokens: 1_000_000}, november, 75_000_000, 0},
+		{"what is asked as fast is priced as priority", builtin, "openai", "gpt-4o", "fast", schemas.Usage{InputTokens: 1_000_000}, november, 4_250_000_000, 0},
 		{"at the step a prompt still has the base price", builtin, "google", "gemini-2.5-pro", "", schemas.Usage{InputTokens: 200_000, OutputTokens: 1}, november, 250_010_000, 10_000},
 		{"past the step the whole request is dearer", builtin, "google", "gemini-2.5-pro", "", schemas.Usage{InputTokens: 200_001, OutputTokens: 1}, november, 500_017_500, 15_000},
 		{"a dated price holds from its day", builtin, "anthropic", "claude-sonnet-5", "", schemas.Usage{InputTokens: 1_000_000}, november, 3_000_000_000, 0},
