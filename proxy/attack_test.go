@@ -226,6 +226,7 @@ func TestALargeUploadIsNotHeldInMemory(t *testing.T) {
 		}
 		if i%16 == 15 {
 			var now runtime.MemStats
+			runtime.GC() // what other tests left is not ours
 			runtime.ReadMemStats(&now)
 			peak.HeapInuse = max(peak.HeapInuse, now.HeapInuse)
 		}
@@ -322,5 +323,54 @@ func rawUpload(got chan<- int64) func(net.Conn) {
 		n, _ := io.Copy(io.Discard, req.Body)
 		_, _ = io.WriteString(c, ok200("application/json", chatAnswer, "Connection: close"))
 		got <- n
+	}
+}
+
+// Where bodies would take too much memory, looking at them is given up first and
+// traffic never.
+func TestPastTheBoundOfCaptureBodiesStreamBy(t *testing.T) {
+	r := newRig(t, withPolicy("openai/gpt-4o-mini"), func(c *Config, _ *parts) { c.CaptureTotal = 300 << 10 })
+	started, release := make(chan struct{}, 8), make(chan struct{})
+	r.up.handle(func(c *call) {
+		started <- struct{}{}
+		<-release
+		_, _ = io.WriteString(c, ok200("application/json", chatAnswer))
+	})
+	large := strings.Replace(chatBody, "parcel", strings.Repeat("x", 200<<10), 1)
+	done := make(chan answer, 4)
+	for range 4 {
+		go func() { done <- ask(t, r.addr, post("/v1/chat/completions", large)) }()
+		<-started // each reaches the provider while the others are held
+	}
+	close(release)
+	for range 4 {
+		if a := <-done; a.err != nil || a.StatusCode != 200 || string(a.body) != chatAnswer {
+			t.Errorf("answered %s", seen(a))
+		}
+	}
+	for _, raw := range r.up.requests() {
+		if !strings.HasSuffix(raw, large) {
+			t.Error("a body differs")
+		}
+	}
+	r.event(4)
+	unread := 0
+	for _, ev := range r.rec.events() {
+		if ev.BaselineReject == schemas.RejectUnreadable {
+			unread++
+		}
+		if int(ev.RequestBytes) != len(large) {
+			t.Errorf("recorded %d bytes of %d", ev.RequestBytes, len(large))
+		}
+	}
+	if unread < 2 || unread == 4 {
+		t.Errorf("%d of 4 were not looked at", unread)
+	}
+	eventually(t, "all memory is given back", func() bool { return r.p.captured.held.Load() == 0 })
+	if a := ask(t, r.addr, post("/v1/chat/completions", large)); a.StatusCode != 200 {
+		t.Errorf("behind it: %s", seen(a))
+	}
+	if ev := r.event(5); ev.BaselineReject == schemas.RejectUnreadable || ev.UsageSource != schemas.UsageProvider {
+		t.Errorf("behind it: %s, usage %s", ev.BaselineReject.Code(), ev.UsageSource)
 	}
 }

@@ -36,6 +36,7 @@ type Config struct {
 
 	MaxInFlight    int           // requests at once; past it a 503; default 20,000
 	CaptureBytes   int           // of a body that are looked at; forwarding has no bound; default 4 MiB
+	CaptureTotal   int           // bytes of bodies held at once, over all requests; past it they stream by unread; default 256 MiB
 	ConnectTimeout time.Duration // to a provider, with TLS; default 10 s
 	HeaderTimeout  time.Duration // from the request's last byte to the answer's head; default 10 min
 	IdleTimeout    time.Duration // between two reads from a provider; default 5 min
@@ -78,6 +79,9 @@ func (c *Config) Validate() error {
 	}
 	if c.CaptureBytes <= 0 {
 		c.CaptureBytes = 4 << 20
+	}
+	if c.CaptureTotal <= 0 {
+		c.CaptureTotal = 256 << 20
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -54,6 +54,8 @@ type exchange struct {
 	crossed  bool // the answer came in another dialect than the client's
 	tap      *tap
 	overhead time.Duration
+	held     int  // bytes of bodies, reserved
+	unheld   bool // some body was not held, for want of memory
 	ended    bool
 	headSent bool
 }
@@ -137,6 +139,7 @@ func (x *exchange) close() {
 	}
 	x.cancel(nil)
 	x.end()
+	x.release()
 	x.freeBody()
 	if x.counted != "" {
 		x.p.limits.leave(x.counted)

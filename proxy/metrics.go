@@ -27,6 +27,7 @@ type metrics struct {
 	failures  prometheus.Counter
 	unrouted  prometheus.Counter
 	payloads  prometheus.Counter
+	unheld    prometheus.Counter
 
 	mu     sync.Mutex
 	models map[string]struct{}
@@ -48,6 +49,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error
 		unsaid:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_untranslatable_total", Help: "Requests that could not be said in a candidate's dialect, by what stood in the way."}, []string{"dialect", "what"}),
 		failures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_classifier_failures_total", Help: "Requests left at their baseline because the classifier panicked or exceeded its budget."}),
 		unrouted:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unrouted_total", Help: "Requests whose path belongs to no provider: answered with 404, not accepted."}),
+		unheld:    prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unheld_total", Help: "Requests of which a body was not looked at, because proxy.capture_total_bytes was reached."}),
 		payloads:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_payloads_total", Help: "Bodies handed over for rehearsal."}),
 	}
 	if reg == nil {
@@ -55,7 +57,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error
 	}
 	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_requests_in_flight", Help: "Requests being answered now."}, func() float64 { return float64(inFlight()) })
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.unsaid, m.failures, m.unrouted, m.payloads, gauge} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, gauge} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

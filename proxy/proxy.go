@@ -60,6 +60,7 @@ type life struct {
 	acting    atomic.Pointer[acting]
 
 	flights  flights
+	captured captured
 	deciders deciders
 	limits   limits
 }
@@ -108,6 +109,7 @@ func (l *life) configure(cfg Config) (*Proxy, error) {
 	}
 	p.engine = p.routes()
 	l.flights.bound(cfg.MaxInFlight)
+	l.captured.max.Store(int64(p.cfg.CaptureTotal))
 	l.current.Store(p)
 	if was != nil && was.upstream != p.upstream {
 		was.closeIdle()

@@ -42,6 +42,9 @@ func (x *exchange) newTap(resp *http.Response, encoding string) *tap {
 		}
 		bound = min(bound, 64<<10)
 	}
+	if !dialect.IsEventStream(contentType) && !x.hold(expected(resp, bound)) {
+		return nil
+	}
 	t := &tap{reader: x.d.NewReader(contentType, bound), bound: bound}
 	stream := dialect.IsEventStream(contentType)
 	if stream && x.mayKeep() {

@@ -30,10 +30,18 @@ func (x *exchange) readBody() bool {
 		return true
 	}
 	began := time.Now()
+	if !x.hold(int(min(uint64(r.ContentLength), smallBody))) { // a length that is not said is -1
+		return true
+	}
 	buf := x.bodyBuffer(r.ContentLength)
 	for {
 		if len(buf) == cap(buf) {
+			held := cap(buf)
 			buf = grown(buf, r.ContentLength)
+			if !x.hold(cap(buf) - held) { // what came is sent on before the rest
+				x.upload.head, x.waited = buf, time.Since(began)
+				return true
+			}
 		}
 		n, err := x.upload.Read(buf[len(buf):min(cap(buf), bound+1)])
 		buf = buf[:len(buf)+n]

@@ -33,7 +33,7 @@ func (n *node) openProxy() (err error) {
 // proxyConfig is the data plane's part of a configuration.
 func (n *node) proxyConfig(c *config.Config) proxy.Config {
 	cfg := proxy.Config{
-		Project: c.Project, MaxInFlight: c.Proxy.MaxInFlight, CaptureBytes: c.Proxy.CaptureBytes, ConnectTimeout: c.Proxy.ConnectTimeout,
+		Project: c.Project, MaxInFlight: c.Proxy.MaxInFlight, CaptureBytes: c.Proxy.CaptureBytes, CaptureTotal: c.Proxy.CaptureTotal, ConnectTimeout: c.Proxy.ConnectTimeout,
 		HeaderTimeout: c.Proxy.HeaderTimeout, IdleTimeout: c.Proxy.IdleTimeout, DrainTimeout: c.Proxy.DrainTimeout, KeepPayload: c.RehearsalPermitted,
 		Keys: n.keyring.find, RequireKey: c.Proxy.RequireKey,
 	}

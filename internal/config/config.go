@@ -28,15 +28,16 @@ type Config struct {
 
 // Proxy configures the data plane.
 type Proxy struct {
-	Addr           string        `koanf:"addr"`            // host:port it listens on
-	MaxInFlight    int           `koanf:"max_in_flight"`   // requests at once; past it a clear 503
-	CaptureBytes   int           `koanf:"capture_bytes"`   // of a body that are looked at; forwarding has no bound
-	ConnectTimeout time.Duration `koanf:"connect_timeout"` // to a provider
-	HeaderTimeout  time.Duration `koanf:"header_timeout"`  // until a provider's first byte
-	IdleTimeout    time.Duration `koanf:"idle_timeout"`    // between two reads from a provider
-	DrainTimeout   time.Duration `koanf:"drain_timeout"`   // for answers in flight when asked to stop
-	DraftThreshold float64       `koanf:"draft_threshold"` // score up to which a workload without a policy would be routed
-	RequireKey     bool          `koanf:"require_key"`     // refuse requests without a gnomon key
+	Addr           string        `koanf:"addr"`                // host:port it listens on
+	MaxInFlight    int           `koanf:"max_in_flight"`       // requests at once; past it a clear 503
+	CaptureBytes   int           `koanf:"capture_bytes"`       // of a body that are looked at; forwarding has no bound
+	CaptureTotal   int           `koanf:"capture_total_bytes"` // of all bodies held at once; past it they stream by unread
+	ConnectTimeout time.Duration `koanf:"connect_timeout"`     // to a provider
+	HeaderTimeout  time.Duration `koanf:"header_timeout"`      // until a provider's first byte
+	IdleTimeout    time.Duration `koanf:"idle_timeout"`        // between two reads from a provider
+	DrainTimeout   time.Duration `koanf:"drain_timeout"`       // for answers in flight when asked to stop
+	DraftThreshold float64       `koanf:"draft_threshold"`     // score up to which a workload without a policy would be routed
+	RequireKey     bool          `koanf:"require_key"`         // refuse requests without a gnomon key
 }
 
 // Admin configures console, API and metrics.
@@ -161,7 +162,7 @@ func Default() Config {
 		Project: "default",
 		DataDir: defaultDataDir(),
 		Proxy: Proxy{
-			Addr: ":8080", MaxInFlight: 20_000, CaptureBytes: 4 << 20,
+			Addr: ":8080", MaxInFlight: 20_000, CaptureBytes: 4 << 20, CaptureTotal: 256 << 20,
 			ConnectTimeout: 10 * time.Second, HeaderTimeout: 10 * time.Minute, IdleTimeout: 5 * time.Minute,
 			DrainTimeout: 30 * time.Second, DraftThreshold: 0.7,
 		},
