@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing weights lint engine e2e chaos browser test-kafka clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing bench-store weights lint engine e2e chaos browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ test-kafka: build ## a seed of chaos and the pipeline's tests on three brokers o
 	@deploy/kafka-test/cluster.sh run sh -c '$(GO) run ./e2e/chaos -bin $(BIN) -kafka $$KAFKA_TEST_DIR -seed 4041 && \
 		$(GO) test -count=1 -timeout 5m ./internal/pipeline'; rc=$$?; \
 	if [ $$rc = 77 ]; then echo "make test-kafka: skipped"; else exit $$rc; fi
+
+bench-store: engine ## the store at ROWS=100000000 rows (the default): bytes a row, the report's queries, pages of requests. Takes a while and 20 GB; DIR says where
+	GNOMON_BENCH_ROWS=$(or $(ROWS),100000000) GNOMON_BENCH_DIR=$(DIR) $(GO) test -timeout 180m -count=1 -v -run 'TestBench' ./internal/store/
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)

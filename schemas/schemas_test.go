@@ -135,7 +135,8 @@ func TestEachFileOfTheDDLIsOneStatementThatCanBeRunAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, statement := string(raw), ""
-		if !strings.Contains(text, "IF NOT EXISTS") && !strings.Contains(text, "CREATE OR REPLACE VIEW") {
+		fills := strings.Contains(text, "INSERT INTO") && strings.Contains(text, "NOT IN (SELECT") // what is there is left out
+		if !strings.Contains(text, "IF NOT EXISTS") && !strings.Contains(text, "CREATE OR REPLACE VIEW") && !fills {
 			t.Errorf("%s cannot be run twice", path)
 		}
 		for line := range strings.SplitSeq(text, "\n") {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -220,6 +221,12 @@ func (n *node) ingest(ctx context.Context) error {
 		case <-up:
 		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	beside.Go(func() { n.writer.KeepRollup(ctx) })
+	beside.Go(func() { n.keepAccounts(ctx, n.writer) })
 	if err := pipeline.Ingest(ctx, n.pipelineConfig(), n.writer); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("ingest: %w", err)
 	}

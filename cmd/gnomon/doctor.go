@@ -75,7 +75,8 @@ func (a *app) diagnose(ctx context.Context) []finding {
 	all := []finding{{Check: "configuration", OK: true, Detail: fmt.Sprintf("project %s, %d providers, %d workloads with a data policy", c.Project, len(c.Providers), len(c.Workloads))}}
 	all = append(all, diagnoseFolder(c.DataDir))
 	all = append(all, diagnoseRehearsal(c)...)
-	all = append(all, diagnosePrices(c), diagnoseEngine(c), diagnoseBroker(ctx, c), diagnoseStore(ctx, c))
+	all = append(all, diagnosePrices(c), diagnoseEngine(c), diagnoseBroker(ctx, c))
+	all = append(all, diagnoseStore(ctx, c)...)
 	return append(all, diagnoseProcess(ctx, c)...)
 }
 
@@ -159,20 +160,20 @@ func diagnoseBroker(ctx context.Context, c *config.Config) finding {
 	return finding{Check: "broker", OK: true, Detail: fmt.Sprint(brokers(c), " answers; ", said)}
 }
 
-func diagnoseStore(ctx context.Context, c *config.Config) finding {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func diagnoseStore(all context.Context, c *config.Config) []finding {
+	ctx, cancel := context.WithTimeout(all, 5*time.Second)
 	defer cancel()
 	mend := "start gnomon serve (it brings the embedded engine), or look at clickhouse.dsn; events wait in the broker meanwhile"
 	s, err := store.Open(ctx, storeOptions(c, readDSN(c), nil))
 	if err != nil {
-		return checked("store", "", err, mend)
+		return []finding{checked("store", "", err, mend)}
 	}
 	defer s.Close()
 	r, err := s.Query(ctx, "SELECT version(), (SELECT count() FROM gnomon.requests)")
 	if err != nil {
-		return checked("store", "", err, mend)
+		return []finding{checked("store", "", err, mend)}
 	}
-	return finding{Check: "store", OK: true, Detail: fmt.Sprintf("ClickHouse %v, %v rows", r.Rows[0][0], r.Rows[0][1])}
+	return append([]finding{{Check: "store", OK: true, Detail: fmt.Sprintf("ClickHouse %v, %v rows", r.Rows[0][0], r.Rows[0][1])}}, diagnoseAccounts(all, s)...)
 }
 
 // diagnoseProcess asks the running gnomon: ready, and is everything accounted for?

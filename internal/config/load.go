@@ -137,7 +137,7 @@ func loadEnv(k *koanf.Koanf, environ []string, o origins) error {
 }
 
 // reservedEnv are variables with gnomon's prefix that are no configuration.
-var reservedEnv = []string{"GNOMON_CONFIG", "GNOMON_ENGINE_CHILD", "GNOMON_REQUIRE_ENGINE", "GNOMON_REFERENCE", "GNOMON_CONSOLE_URL", "GNOMON_BENCH_STATS", "GNOMON_BENCH_ROUTING", "GNOMON_PREVIEW", "GNOMON_SCREENSHOTS"}
+var reservedEnv = []string{"GNOMON_CONFIG", "GNOMON_ENGINE_CHILD", "GNOMON_REQUIRE_ENGINE", "GNOMON_REFERENCE", "GNOMON_CONSOLE_URL", "GNOMON_BENCH_STATS", "GNOMON_BENCH_ROWS", "GNOMON_BENCH_DIR", "GNOMON_BENCH_DAYS", "GNOMON_BENCH_ROUTING", "GNOMON_PREVIEW", "GNOMON_SCREENSHOTS"}
 
 func loadFlags(k *koanf.Koanf, flags map[string]any, o origins) error {
 	m := map[string]any{}

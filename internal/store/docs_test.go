@@ -16,9 +16,11 @@ import (
 
 const analystsPage = "../../docs/analysts.md"
 
-func readPage(t *testing.T) string {
+func readPage(t *testing.T) string { return readFile(t, analystsPage) }
+
+func readFile(t *testing.T, path string) string {
 	t.Helper()
-	raw, err := os.ReadFile(analystsPage)
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func TestTheQueriesOfTheDocumentationRunAndFindRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := reader(t)
-	examples := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(readPage(t), -1)
+	examples := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(readPage(t)+readFile(t, "../../docs/completeness.md"), -1)
 	if len(examples) < len(views) {
 		t.Errorf("%d examples for %d views", len(examples), len(views))
 	}

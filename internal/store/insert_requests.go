@@ -85,10 +85,14 @@ var requestColumns = []column[event]{
 	col("extra", func(e *event) string { return e.Extra }),
 }
 
-// InsertRequests stores events as one batch. An *ErrRow names a row that can
+// InsertRequests stores events as one batch, and then notes that their hours have
+// to be summed. An *ErrRow names a row that can
 // never be stored; nothing of the batch is stored then.
 func (s *Store) InsertRequests(ctx context.Context, token string, evs []schemas.RequestEvent) error {
-	return insert(ctx, s, "requests", token, requestColumns, evs)
+	if err := insert(ctx, s, "requests", token, requestColumns, evs); err != nil || len(evs) == 0 {
+		return err
+	}
+	return s.deliver(ctx, evs)
 }
 
 func tags(m map[string]string) map[string]string {

@@ -28,12 +28,15 @@ var ErrNewer = errors.New("the store was migrated by a newer gnomon")
 // Migrate brings the tables to this version. Each file of schemas.DDL is one
 // idempotent statement, recorded once run, so that a crash between the two only
 // repeats it; a view is made again when its text has changed, a table is changed
-// by a later file only. A store that a newer gnomon has migrated is refused with
+// by a later file, or rebuilt where its sorting key is another. A store that a newer gnomon has migrated is refused with
 // ErrNewer, and nothing is touched.
 func (s *Store) Migrate(ctx context.Context) error {
 	files, err := migrations()
 	if err != nil {
 		return err
+	}
+	if err := s.checkVersion(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
 	}
 	if err := s.prepareMigrations(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -45,6 +48,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if version > SchemaVersion {
 		return fmt.Errorf("%w: its tables are at version %d, this gnomon knows %d\n  run the newer version, or give this one a store of its own", ErrNewer, version, SchemaVersion)
 	}
+	if err := s.rebuild(ctx, "requests", files["0002_requests.sql"]); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		text := files[name]
 		digest := xxhash.Sum64String(text)
@@ -53,7 +59,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		case known && before == digest:
 			continue
 		case known && !strings.Contains(text, "CREATE OR REPLACE VIEW"):
-			s.log.Debug("a table's text has changed; tables are changed by later files only", "file", name)
+			s.log.Debug("a table's text has changed; tables are changed by later files, or rebuilt", "file", name)
 			continue
 		}
 		if err := s.conn.Exec(ctx, text); err != nil {
@@ -111,13 +117,14 @@ func migrations() (map[string]string, error) {
 		return nil, err
 	}
 	codes, words := rejectLists()
+	fill := strings.NewReplacer(append([]string{"/*codes*/", codes, "/*words*/", words}, cellLists()...)...)
 	files := map[string]string{}
 	for _, path := range names {
 		raw, err := fs.ReadFile(schemas.DDL, path)
 		if err != nil {
 			return nil, err
 		}
-		files[strings.TrimPrefix(path, "ddl/")] = strings.NewReplacer("/*codes*/", codes, "/*words*/", words).Replace(string(raw))
+		files[strings.TrimPrefix(path, "ddl/")] = fill.Replace(string(raw))
 	}
 	return files, nil
 }

@@ -41,22 +41,6 @@ const baseProvider = "if(baseline_provider = '', provider, baseline_provider)"
 // between bounds a query in time, so that whole partitions are passed over.
 const between = "project = ? AND ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"
 
-// Cells implements analyzer.Log: one row per workload, provider, requested
-// model, would-be route and UTC day. A lost row knows neither model nor route.
-func (s *Store) Cells(ctx context.Context, project string, from, to time.Time) ([]analyzer.Cell, error) {
-	const sql = `SELECT workload, ` + baseProvider + ` AS p, request_model, would_route, toStartOfDay(ts) AS day,
-    count(), countIf(status = 'lost'), countIf(status != 'lost' AND NOT priced), countIf(priced AND usage_source = 'estimated'), countIf(` + routed + `),
-    sumIf(assumeNotNull(baseline_cost), priced), sumIf(assumeNotNull(would_cost), priced), sumIf(ifNull(would_output_cost, 0), priced), sum(ifNull(cost, 0)), sum(output_tokens), max(simulated)
-FROM (SELECT *, baseline_cost IS NOT NULL AND would_cost IS NOT NULL AS priced FROM gnomon.requests FINAL WHERE ` + between + `)
-GROUP BY workload, p, request_model, would_route, day ORDER BY workload, p, request_model, would_route, day`
-	return query(ctx, s, "cells", sql, func(row scanner) (c analyzer.Cell, err error) {
-		err = row.Scan(&c.Workload, &c.Provider, &c.RequestModel, &c.WouldRoute, &c.Day, &c.Requests, &c.Lost, &c.Unpriced, &c.Estimated, &c.Routed,
-			(*sum)(&c.Baseline), (*sum)(&c.Would), (*sum)(&c.WouldOutput), (*sum)(&c.Cost), &c.OutputTokens, &c.Simulated)
-		c.Day = day(c.Day)
-		return c, err
-	}, project, from.UnixMilli(), to.UnixMilli())
-}
-
 // Evaluations implements analyzer.Log.
 func (s *Store) Evaluations(ctx context.Context, project string, from, to time.Time) ([]schemas.Evaluation, error) {
 	var names []string
@@ -79,29 +63,17 @@ func scanEvaluation(row scanner) (e schemas.Evaluation, err error) {
 	return e, err
 }
 
-// Rejects implements analyzer.Log.
-func (s *Store) Rejects(ctx context.Context, project string, from, to time.Time) ([]analyzer.RejectCount, error) {
-	const sql = `SELECT workload, p, request_model, candidate, rank, would, reject, count() FROM (
-    SELECT workload, ` + baseProvider + ` AS p, request_model, ` + notBaseline + ` AS would,
-        arrayJoin(arrayZip(if(empty(candidates), [''], candidates), if(empty(candidates), [baseline_reject], rejects), arrayEnumerate(if(empty(candidates), [''], candidates)))) AS one,
-        one.1 AS candidate, one.2 AS reject, toInt64(one.3) - 1 AS rank
-    FROM gnomon.requests FINAL WHERE ` + between + ` AND status != 'lost' AND (empty(candidates) OR length(candidates) = length(rejects))
-) WHERE reject != 0 GROUP BY workload, p, request_model, candidate, rank, would, reject ORDER BY workload, p, request_model, candidate, rank, would, reject`
-	return query(ctx, s, "reject reasons", sql, func(row scanner) (r analyzer.RejectCount, err error) {
-		var rank int64
-		var reject uint16
-		var would bool
-		err = row.Scan(&r.Workload, &r.Provider, &r.RequestModel, &r.Candidate, &rank, &would, &reject, &r.Requests)
-		r.Rank, r.Reject, r.Routed = int(rank), schemas.Reject(reject), would
-		return r, err
-	}, project, from.UnixMilli(), to.UnixMilli())
-}
-
 // Period implements analyzer.Log.
 func (s *Store) Period(ctx context.Context, project string) (analyzer.Period, error) {
 	var p analyzer.Period
+	hours, err := s.span(ctx, project, time.UnixMilli(0), latest)
+	if err != nil {
+		return p, err
+	}
+	sql, args := hours.of("SELECT requests AS n, first_ts, last_ts, simulated FROM gnomon.requests_1h FINAL WHERE requests > 0 AND {whole}",
+		"SELECT count(), min(ts), max(ts), max(simulated) FROM gnomon.requests WHERE {cut} HAVING count() > 0")
 	var n uint64
-	row := s.conn.QueryRow(ctx, "SELECT count(), min(ts), max(ts), max(simulated) FROM gnomon.requests WHERE project = ?", project)
+	row := s.conn.QueryRow(ctx, "SELECT sum(n), min(first_ts), max(last_ts), max(simulated) FROM ("+sql+")", args...)
 	if err := row.Scan(&n, &p.First, &p.Last, &p.Simulated); err != nil {
 		return p, fmt.Errorf("read period: %w", err)
 	}
@@ -111,7 +83,8 @@ func (s *Store) Period(ctx context.Context, project string) (analyzer.Period, er
 	p.First, p.Last = p.First.UTC(), p.Last.UTC()
 	// An hour is covered when a proxy spoke in it, or a request came.
 	const covered = `SELECT toStartOfDay(hour) AS day, uniqExact(hour) FROM (
-    SELECT DISTINCT toStartOfHour(ts) AS hour FROM gnomon.requests WHERE project = ?
+    SELECT hour FROM gnomon.requests_1h WHERE project = ? AND requests > 0
+    UNION DISTINCT SELECT hour FROM gnomon.hours_behind WHERE project = ?
     UNION DISTINCT SELECT DISTINCT toStartOfHour(at) AS hour FROM gnomon.heartbeats
     WHERE at >= fromUnixTimestamp64Milli(?) AND at <= fromUnixTimestamp64Milli(?)
 ) GROUP BY day ORDER BY day`
@@ -120,7 +93,7 @@ func (s *Store) Period(ctx context.Context, project string) (analyzer.Period, er
 		err = row.Scan(&d.Day, &hours)
 		d.Day, d.Hours = day(d.Day), int(hours)
 		return d, err
-	}, project, p.First.UnixMilli(), p.Last.UnixMilli())
+	}, project, project, p.First.UnixMilli(), p.Last.UnixMilli())
 	if err != nil {
 		return p, err
 	}

@@ -12,20 +12,6 @@ import (
 
 var _ dashboards.Data = (*Store)(nil)
 
-// Traffic implements dashboards.Data.
-func (s *Store) Traffic(ctx context.Context, project string, from, to time.Time) ([]dashboards.Traffic, error) {
-	const sql = `SELECT workload, toStartOfDay(ts) AS day, count(), countIf(status NOT IN ('ok', 'lost')), countIf(status = 'lost'), countIf(status != 'lost' AND cost IS NULL),
-    countIf(usage_source = 'estimated'), countIf(` + notBaseline + `), countIf(` + routed + `), countIf(fallback),
-    sum(ifNull(cost, 0)), sum(ifNull(baseline_cost, 0)), sum(ifNull(would_cost, 0)), sumIf(ifNull(baseline_cost, 0), ` + routed + `), sumIf(ifNull(cost, 0), ` + routed + `)
-FROM gnomon.requests FINAL WHERE ` + between + ` GROUP BY workload, day ORDER BY workload, day`
-	return query(ctx, s, "traffic", sql, func(row scanner) (t dashboards.Traffic, err error) {
-		err = row.Scan(&t.Workload, &t.Day, &t.Requests, &t.Failed, &t.Lost, &t.Unpriced, &t.Estimated, &t.WouldRoute, &t.Routed, &t.Fallbacks,
-			(*sum)(&t.Cost), (*sum)(&t.Baseline), (*sum)(&t.Would), (*sum)(&t.RoutedBaseline), (*sum)(&t.RoutedCost))
-		t.Day = day(t.Day)
-		return t, err
-	}, project, from.UnixMilli(), to.UnixMilli())
-}
-
 // settleLook is how long the verdicts of one look may take to arrive.
 const settleLook = 30 * time.Second
 
@@ -86,8 +72,8 @@ FROM gnomon.completeness ORDER BY last_heartbeat DESC, boot_id`, func(row scanne
 	}
 	var n uint64
 	var p50, p99 float32
-	row := s.conn.QueryRow(ctx, `SELECT count(), quantileTDigest(0.5)(overhead_us), quantileTDigest(0.99)(overhead_us) FROM gnomon.requests
-WHERE status != 'lost' AND ts >= now() - INTERVAL 1 DAY`)
+	row := s.conn.QueryRow(ctx, `SELECT sum(requests), quantilesTDigestMerge(0.5, 0.99)(overhead)[1], quantilesTDigestMerge(0.5, 0.99)(overhead)[2]
+FROM gnomon.requests_1h FINAL WHERE hour >= now('UTC') - INTERVAL 1 DAY AND requests > 0`)
 	if err := row.Scan(&n, &p50, &p99); err != nil {
 		return c, fmt.Errorf("read gnomon's own part: %w", err)
 	}
@@ -107,13 +93,4 @@ func (s *Store) lastEvent(ctx context.Context) (at time.Time, err error) {
 		return time.Time{}, nil
 	}
 	return at.UTC(), nil
-}
-
-// Routed counts requests that a candidate served under a version of the policy.
-func (s *Store) Routed(ctx context.Context, project, workload string, version uint32) (n uint64, err error) {
-	row := s.conn.QueryRow(ctx, "SELECT count() FROM gnomon.requests FINAL WHERE project = ? AND workload = ? AND policy_version = ? AND "+routed, project, workload, version)
-	if err = row.Scan(&n); err != nil {
-		err = fmt.Errorf("count routed requests: %w", err)
-	}
-	return n, err
 }

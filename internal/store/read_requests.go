@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,8 +164,8 @@ func requestsWhere(f dashboards.RequestFilter) *where {
 }
 
 // A cursor is the place of a page's last row.
-func cursor(e *event) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", e.Ts.UnixMilli(), e.RequestID))
+func cursor(p place) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", p.ts.UnixMilli(), p.id))
 }
 
 func readCursor(c string) (ms int64, id string, err error) {
@@ -180,10 +181,6 @@ func readCursor(c string) (ms int64, id string, err error) {
 	}
 	return ms, id, nil
 }
-
-// spans are how far back a page is looked for, one after the other: most pages
-// are filled by the last hours, and the rest of the year is not read then.
-var spans = []time.Duration{6 * time.Hour, 4 * 24 * time.Hour, 40 * 24 * time.Hour, 0}
 
 // place is where a row stands in the list.
 type place struct {
@@ -203,8 +200,7 @@ func (s *Store) Requests(ctx context.Context, f dashboards.RequestFilter) (dashb
 		return page, err
 	}
 	// The wide columns are read for the page's rows only.
-	w := &where{}
-	w.add("project = ?", f.Project)
+	w := requestsWhere(f)
 	w.between(places[len(places)-1].ts, places[0].ts.Add(time.Millisecond))
 	ids := make([]uuid.UUID, len(places))
 	for i, p := range places {
@@ -212,9 +208,9 @@ func (s *Store) Requests(ctx context.Context, f dashboards.RequestFilter) (dashb
 	}
 	w.add("request_id IN ?", ids)
 	page.Requests, err = query(ctx, s, "requests", selectRequests()+w.String()+" ORDER BY ts DESC, request_id DESC", scanRequest, w.args...)
-	if err == nil && len(page.Requests) > limit {
-		page.Requests = page.Requests[:limit]
-		page.Next = cursor(&page.Requests[limit-1])
+	if len(places) > limit {
+		page.Next = cursor(places[limit-1])
+		page.Requests = slices.DeleteFunc(page.Requests, func(e event) bool { return e.RequestID == places[limit].id.String() })
 	}
 	return page, err
 }
@@ -233,32 +229,30 @@ func (s *Store) places(ctx context.Context, f dashboards.RequestFilter, n int) (
 			to = last
 		}
 	}
-	newest, err := s.lastEvent(ctx)
-	if err != nil || newest.IsZero() {
-		return nil, err
-	}
-	start := newest.Add(time.Millisecond)
-	if !to.IsZero() && to.Before(start) {
-		start = to
-	}
-	for _, span := range spans {
-		from := start.Add(-span)
-		last := span == 0 || !f.From.IsZero() && !from.After(f.From)
-		if last {
-			from = f.From
-		}
+	var found []place
+	for {
 		w := requestsWhere(f)
-		w.between(from, to)
+		w.between(f.From, to)
 		if after != nil {
 			w.add("(ts, request_id) < (fromUnixTimestamp64Milli(?), toUUID(?))", after...)
 		}
-		sql := "SELECT ts, request_id FROM gnomon.requests FINAL" + w.String() + fmt.Sprintf(" ORDER BY ts DESC, request_id DESC LIMIT %d", n)
-		places, err := query(ctx, s, "requests", sql, func(row scanner) (p place, err error) { return p, row.Scan(&p.ts, &p.id) }, w.args...)
-		if err != nil || len(places) == n || last {
-			return places, err
+		// Without FINAL, and with nothing but a limit, the table is read from its
+		// newest end and no further than needed. A row that is there twice stands
+		// beside itself; what a later revision says otherwise is left out when the
+		// page's rows are read.
+		most := 2 * n
+		sql := "SELECT ts, request_id FROM gnomon.requests" + w.String() + fmt.Sprintf(" ORDER BY ts DESC, request_id DESC LIMIT %d", most)
+		rows, err := query(ctx, s, "requests", sql, func(row scanner) (p place, err error) { return p, row.Scan(&p.ts, &p.id) }, w.args...)
+		if err != nil {
+			return nil, err
 		}
+		found = slices.Compact(append(found, rows...))
+		if len(found) >= n || len(rows) < most {
+			return found[:min(n, len(found))], nil
+		}
+		last := rows[most-1]
+		after, to = []any{last.ts.UnixMilli(), last.id.String()}, last.ts.Add(time.Millisecond)
 	}
-	return nil, nil
 }
 
 // day is midnight UTC of what the store gives as a date.

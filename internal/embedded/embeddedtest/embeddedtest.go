@@ -102,6 +102,27 @@ func shared(t testing.TB) *embedded.Engine {
 	return engine
 }
 
+// EngineIn starts an engine of the test's own over a folder that stays, under a
+// bound of memory, and returns the writer's DSN. The test ends it.
+func EngineIn(t testing.TB, dir string, memoryBytes int64) (dsn string) {
+	t.Helper()
+	if !isMain {
+		t.Fatal("this package's TestMain must call embeddedtest.Main: the engine is a child process of the test binary")
+	}
+	library := RequireLibrary(t)
+	secret, err := embedded.WriterPassword(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := embedded.StartEngine(context.Background(), embedded.EngineConfig{Library: library, Dir: dir, Listen: "127.0.0.1:0", WriterPassword: secret, MemoryBytes: memoryBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	u := url.URL{Scheme: "http", User: url.UserPassword("gnomon", secret), Host: e.Addr()}
+	return u.String()
+}
+
 // Broker starts a broker of the test's own and returns its host:port.
 func Broker(t testing.TB) (addr string) {
 	t.Helper()
