@@ -227,9 +227,9 @@ func TestBenchRoutingShuffled(t *testing.T) {
 				mixed[i].StrongScore, mixed[i].WeakScore, mixed[j].StrongScore, mixed[j].WeakScore = mixed[j].StrongScore, mixed[j].WeakScore, mixed[i].StrongScore, mixed[i].WeakScore
 			}
 		}
+		asked := held{everything, everything, group, 2}.ask(t, mixed, o)
 		for _, s := range []string{"routellm-mmlu", "mmlu-pro", "llmrouter"} {
-			asked := of(held{everything, everything, group, 2}.ask(t, mixed, o), s)
-			sum[s] += curve(asked, func(s *said) float64 { return s.score }).APGR() / shuffles
+			sum[s] += curve(of(asked, s), func(s *said) float64 { return s.score }).APGR() / shuffles
 		}
 	}
 	for s, apgr := range sum {
