@@ -220,12 +220,14 @@ func TestBenchRoutingShuffled(t *testing.T) {
 	const shuffles = 20
 	for range shuffles {
 		mixed := slices.Clone(rows)
-		for i := len(mixed) - 1; i > 0; i-- { // within the source: each has its own pair of models
-			state = state*6364136223846793005 + 1442695040888963407
-			j := int(state >> 33 % uint64(i+1))
-			if mixed[i].Source == mixed[j].Source {
-				mixed[i].StrongScore, mixed[i].WeakScore, mixed[j].StrongScore, mixed[j].WeakScore = mixed[j].StrongScore, mixed[j].WeakScore, mixed[i].StrongScore, mixed[i].WeakScore
+		begin := 0 // of the source, whose rows stand together: each has its own pair of models
+		for i := range mixed {
+			if mixed[i].Source != mixed[begin].Source {
+				begin = i
 			}
+			state = state*6364136223846793005 + 1442695040888963407
+			a, b := &mixed[i], &mixed[begin+int(state>>33%uint64(i-begin+1))]
+			a.StrongScore, a.WeakScore, b.StrongScore, b.WeakScore = b.StrongScore, b.WeakScore, a.StrongScore, a.WeakScore
 		}
 		asked := held{everything, everything, group, 2}.ask(t, mixed, o)
 		for _, s := range []string{"routellm-mmlu", "mmlu-pro", "llmrouter"} {
