@@ -72,9 +72,10 @@ func TestAConfigurationIsLoadedAgainWhileItServes(t *testing.T) {
 	}
 	write(good(second, "ladders: [{baseline: openai/gpt-4o, candidates: [openai/gpt-4.1-nano]}]\n"))
 	until("the second provider answers", func() bool { return answers() == "second" })
-	if got := n.snapshots.get().CandidatesFor("w", "openai", "gpt-4o"); len(got) != 1 || got[0] != "openai/gpt-4.1-nano" {
-		t.Errorf("candidates %v, want those of the new ladder", got)
-	}
+	until("the new ladder holds", func() bool {
+		got := n.snapshots.get().CandidatesFor("w", "openai", "gpt-4o")
+		return len(got) == 1 && got[0] == "openai/gpt-4.1-nano"
+	})
 
 	write(strings.Replace(good(third, ""), "providers:", "provders:", 1))
 	until("the fault is an alarm", n.reloadFailed.Load)

@@ -85,7 +85,8 @@ func TestALogIsReadWholeFollowedAndPickedUpAfterABreak(t *testing.T) {
 	b.start()
 	appendTo(t, cfg, "e")
 	within(t, 20*time.Second, "the fifth", f.has("a", "b", "c", "d", "e"))
-	within(t, 10*time.Second, "caught up again", f.caughtUp(2, 5))
+	// It may have come back before the fifth was written, and been told of its end then.
+	within(t, 10*time.Second, "caught up again", func() bool { return f.caughtUp(2, 5)() || f.caughtUp(2, 4)() })
 	if f.resets != 0 {
 		t.Errorf("%d resets", f.resets)
 	}
