@@ -57,7 +57,9 @@ func TestALargeAnswerIsNotHeldInMemory(t *testing.T) {
 		if err != nil || n < 400<<20 {
 			t.Fatalf("%s: %d bytes, %v", format, n, err)
 		}
-		if after := memory(e.Pid(), "VmHWM"); after > before+200 {
+		// What is merged from the kernel's and the allocator's caches varies by a good
+		// hundred MB; held answers would take all of theirs.
+		if after := memory(e.Pid(), "VmHWM"); after > before+300 {
 			t.Errorf("%s: %d MB of answer took the engine from %d to %d MB", format, n>>20, before, after)
 		}
 	}
