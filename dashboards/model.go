@@ -145,12 +145,20 @@ func (w *workload) sortVerdicts() {
 		if w.Active() && w.Policy != nil && v.Candidate == w.Policy.Candidate && (w.Policy.RequestModel == "" || w.Policy.RequestModel == v.RequestModel) {
 			return -1
 		}
-		return slices.Index([]schemas.Readiness{schemas.Ready, schemas.Collecting, schemas.NotWorthwhile, schemas.Worse}, v.Readiness)
+		if v.Readiness == schemas.Ready {
+			return 0
+		}
+		return 1
 	}
 	sort.SliceStable(w.Verdicts, func(i, j int) bool {
 		a, b := &w.Verdicts[i], &w.Verdicts[j]
 		if ra, rb := rank(a), rank(b); ra != rb {
 			return ra < rb
+		}
+		// What is not ready yet is told of the candidate that most requests would go
+		// to: another word about one that hardly any would reach would hide it.
+		if a.Readiness != schemas.Ready && a.Savings.RoutedRequests != b.Savings.RoutedRequests {
+			return a.Savings.RoutedRequests > b.Savings.RoutedRequests
 		}
 		if a.Savings.SavingMonth != b.Savings.SavingMonth {
 			return a.Savings.SavingMonth > b.Savings.SavingMonth
@@ -295,8 +303,10 @@ func life(w *workload) []step {
 	}
 	for i := range steps {
 		switch {
-		case i < present:
+		case i < present && complete(i, v):
 			steps[i].State = "done"
+		case i < present: // passed over, by an override
+			steps[i].State = "todo"
 		case i == present:
 			steps[i].State, steps[i].Present = "present", true
 		default:
@@ -305,6 +315,19 @@ func life(w *workload) []step {
 	}
 	fillLines(steps, w, v)
 	return steps
+}
+
+// complete says whether one of the first three steps was really taken.
+func complete(i int, v *schemas.Verdict) bool {
+	switch i {
+	case 0:
+		return v != nil && v.DaysObserved >= v.DaysPlanned
+	case 1:
+		return v != nil && v.Quality.Pairs > 0
+	case 2:
+		return v != nil && v.Readiness == schemas.Ready
+	}
+	return true
 }
 
 func fillLines(steps []step, w *workload, v *schemas.Verdict) {

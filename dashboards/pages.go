@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/gnomon-llm/gnomon/analyzer/report"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -244,6 +245,13 @@ func (s *server) overviewPage(w http.ResponseWriter, r *http.Request) {
 		}
 		d := overviewData{Totals: s.totals(ws), Needs: needs(ws, c), Workloads: ws, Limit: widest(ws), Days: byDay(days), Completeness: c,
 			SQL: sqlWorkloads(project, from, to), DaySQL: sqlDays(project, "", from, to)}
+		if s.Report != nil { // one figure for what a month costs, the report's
+			if got, err := s.Report(r.Context(), project); err == nil {
+				if rep, ok := got.(*report.Report); ok {
+					d.Totals.SpendMonth = rep.SpendMonth
+				}
+			}
+		}
 		d.Saved = d.Totals.Traffic.RoutedBaseline - d.Totals.Traffic.RoutedCost
 		return d, nil
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,6 +48,8 @@ type nodeOptions struct {
 type node struct {
 	c     *config.Config                // as it was started with
 	live  atomic.Pointer[config.Config] // as it is in force: see reload
+	// configSeen is what its files held before anything ran: a change during the start is one.
+	configSeen [sha256.Size]byte
 	roles roles
 	log   *slog.Logger
 	opts  nodeOptions
@@ -116,6 +119,7 @@ func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *
 			return nil, err
 		}
 	}
+	n.configSeen = n.configFiles()
 	n.registerUp()
 	if n.admin = n.probes(); r.console {
 		if n.admin, err = n.console(); err != nil {

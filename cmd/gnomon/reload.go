@@ -29,7 +29,7 @@ func (n *node) watchConfig(ctx context.Context) error {
 	defer signal.Stop(hup)
 	look := time.NewTicker(cmp.Or(n.opts.look, reloadEvery))
 	defer look.Stop()
-	taken := n.configFiles()
+	taken := n.configSeen
 	last := taken
 	for {
 		select {
