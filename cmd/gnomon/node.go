@@ -46,13 +46,13 @@ type nodeOptions struct {
 // events, then ingest, then the engines. The data plane waits for none of the
 // others: it serves from the policy snapshot while they come up.
 type node struct {
-	c     *config.Config                // as it was started with
-	live  atomic.Pointer[config.Config] // as it is in force: see reload
+	c    *config.Config                // as it was started with
+	live atomic.Pointer[config.Config] // as it is in force: see reload
 	// configSeen is what its files held before anything ran: a change during the start is one.
 	configSeen [sha256.Size]byte
-	roles roles
-	log   *slog.Logger
-	opts  nodeOptions
+	roles      roles
+	log        *slog.Logger
+	opts       nodeOptions
 
 	proxyLn, adminLn net.Listener
 	spool            *spool.Spool
