@@ -18,6 +18,9 @@ type WhatIf struct {
 	Ladders           []classifier.Ladder // each replaces the ladder of its baseline
 }
 
+// maxThresholds bounds one question: each is a bound that every row is held against.
+const maxThresholds = 200
+
 func (s *server) apiWhatIf(r *http.Request) (any, error) {
 	if s.WhatIf == nil {
 		return nil, &Error{Kind: NotFound, Message: "This console does not score the log again."}
@@ -34,6 +37,9 @@ func (s *server) apiWhatIf(r *http.Request) (any, error) {
 				return nil, &Error{Code: "bad_time", Message: fmt.Sprintf("%s=%s is no moment.", name, v), Hint: "Like 2026-11-03T00:00:00Z."}
 			}
 		}
+	}
+	if n := len(q["threshold"]); n > maxThresholds {
+		return nil, &Error{Code: "too_many_thresholds", Message: fmt.Sprintf("%d thresholds were asked for.", n), Hint: fmt.Sprintf("Ask for at most %d at once.", maxThresholds)}
 	}
 	for _, v := range q["threshold"] {
 		t, err := strconv.ParseFloat(v, 64)

@@ -25,8 +25,8 @@ type Cell struct {
 	Bypassed                         bool
 	Failed                           bool // the classifier did: never routed
 	Gates                            schemas.Gate
-	Bucket                           uint8 // of the score: index of the first bound that admits it
-	Class                            uint8 // of the prompt's length: index of the first size that holds it
+	Bucket                           uint16 // of the score: index of the first bound that admits it
+	Class                            uint16 // of the prompt's length: index of the first size that holds it
 	Day                              time.Time
 	Lost                             bool
 	Priced                           bool // its baseline has a price, and nothing in it was audio

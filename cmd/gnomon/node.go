@@ -74,12 +74,14 @@ type node struct {
 	reader atomic.Pointer[store.Store] // read-only; nil until the store answers
 	writer *store.Store
 
-	started   time.Time
-	brokerUp  chan struct{} // closed when the broker's topics are there
-	storeUp   chan struct{} // closed when the store is migrated and answers
-	brokerIs  *backing      // whether they answer now
-	storeIs   *backing
-	onStoreUp func()
+	started time.Time
+	// proxyServes: the proxy has been ready once.
+	proxyServes atomic.Bool
+	brokerUp    chan struct{} // closed when the broker's topics are there
+	storeUp     chan struct{} // closed when the store is migrated and answers
+	brokerIs    *backing      // whether they answer now
+	storeIs     *backing
+	onStoreUp   func()
 }
 
 // newNode opens what has to be there: folders, ports, spool and snapshots. What

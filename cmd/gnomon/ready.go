@@ -21,6 +21,7 @@ import (
 const (
 	probeEvery    = 2 * time.Second
 	probePatience = 3 * time.Second
+	probePatient  = 3 // probes in a row that fail before a part is called away: one may meet a heavy query
 )
 
 // snapshotPatience is how long a start waits for the policy topic before it goes
@@ -58,6 +59,7 @@ func (b *backing) away() error {
 func (b *backing) watch(ctx context.Context, ask func(context.Context) error) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
+	silent := 0
 	for {
 		one, cancel := context.WithTimeout(ctx, probePatience)
 		err := ask(one)
@@ -66,9 +68,12 @@ func (b *backing) watch(ctx context.Context, ask func(context.Context) error) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
+			silent = 0
 			b.outage.Store(nil)
 		case was == nil:
-			b.outage.Store(&outage{time.Now(), err})
+			if silent++; silent >= probePatient {
+				b.outage.Store(&outage{time.Now(), err})
+			}
 		default:
 			b.outage.Store(&outage{was.since, err})
 		}
@@ -112,10 +117,13 @@ func (n *node) storeNow() (*store.Store, error) {
 // Ready implements dashboards.Health: what stands in the way of this process's
 // roles now, or of the proxy's alone.
 func (n *node) Ready(_ context.Context, role string) error {
-	if n.roles.proxy {
+	if n.roles.proxy && !n.proxyServes.Load() {
 		if err := n.proxyReady(); err != nil {
 			return err
 		}
+		// From here on it is in service: what is lost or contradicted later is an
+		// alarm, the snapshot holds, and traffic flows.
+		n.proxyServes.Store(true)
 	}
 	switch {
 	case role == "proxy" && !n.roles.proxy:

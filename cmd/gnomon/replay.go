@@ -138,7 +138,7 @@ func (a *app) printReplay(r *replay.Result) error {
 	} else {
 		writeReplay(a.stdout, r)
 	}
-	if r.Differs() {
+	if r.Differs() || r.Nothing() {
 		return errSilent
 	}
 	return nil

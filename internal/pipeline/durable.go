@@ -19,6 +19,13 @@ const (
 	durableReplicas = 3
 	durableInsync   = 2
 	minInsync       = "min.insync.replicas"
+	// A replica that was behind must not become the leader, or what was acknowledged
+	// is gone with no disk lost (some managed services permit it by default); nor may
+	// the topic forget what the store has not had time to take.
+	unclean        = "unclean.leader.election.enable"
+	retentionBytes = "retention.bytes"
+	retentionMs    = "retention.ms"
+	durableKept    = 7 * 24 * time.Hour
 
 	durableEvery = 10 * time.Second // a topic's settings may be changed
 )
@@ -46,7 +53,7 @@ func (k *cluster) durable(ctx context.Context, topic string) (why string, err er
 		return "", kafka.UnknownTopicOrPartition
 	}
 	res, err := k.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
-		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{minInsync}},
+		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{minInsync, unclean, retentionBytes, retentionMs}},
 	}})
 	if err != nil {
 		return "", err
@@ -55,15 +62,31 @@ func (k *cluster) durable(ctx context.Context, topic string) (why string, err er
 		if r.Error != nil {
 			return "", r.Error
 		}
+		told := map[string]string{}
 		for _, e := range r.ConfigEntries {
-			if n, err := strconv.Atoi(e.ConfigValue); e.ConfigName == minInsync && (err != nil || n < durableInsync) {
-				return fmt.Sprintf("%s has %s=%s, not %d", topic, minInsync, e.ConfigValue, durableInsync), nil
-			} else if e.ConfigName == minInsync {
-				return "", nil
-			}
+			told[e.ConfigName] = e.ConfigValue
 		}
+		return unsafe(topic, told), nil
 	}
-	return "its " + minInsync + " is not told", nil
+	return "its settings are not told", nil
+}
+
+// unsafe names the setting of a topic by which it may lose what it acknowledged;
+// empty when there is none.
+func unsafe(topic string, told map[string]string) string {
+	if n, err := strconv.Atoi(told[minInsync]); err != nil || n < durableInsync {
+		return fmt.Sprintf("%s has %s=%s, not %d", topic, minInsync, told[minInsync], durableInsync)
+	}
+	if told[unclean] == "true" {
+		return fmt.Sprintf("%s has %s=true: a replica that is behind may become its leader", topic, unclean)
+	}
+	if n, err := strconv.ParseInt(told[retentionBytes], 10, 64); told[retentionBytes] != "" && (err != nil || n >= 0) {
+		return fmt.Sprintf("%s has %s=%s: it may forget what the store has not taken yet; set -1", topic, retentionBytes, told[retentionBytes])
+	}
+	if n, err := strconv.ParseInt(told[retentionMs], 10, 64); told[retentionMs] != "" && (err != nil || n >= 0 && n < durableKept.Milliseconds()) {
+		return fmt.Sprintf("%s has %s=%s, less than the %v that the store may be away", topic, retentionMs, told[retentionMs], durableKept)
+	}
+	return ""
 }
 
 // shortcut remembers whether the broker's acknowledgement frees the spool. It

@@ -30,7 +30,10 @@ type assignment struct {
 // share joins a consumer group for a topic and runs fn for every partition that
 // is assigned to this process, until ctx ends. fn must return soon after its
 // context ends; when it returns before that, the group is joined anew.
-func (k *cluster) share(ctx context.Context, topic, group string, fn func(context.Context, *assignment)) error {
+//
+// orphans: partitions of other members are watched (see watchOrphans). Not where a
+// message may rightly take long and come to a repetition that costs money.
+func (k *cluster) share(ctx context.Context, topic, group string, orphans bool, fn func(context.Context, *assignment)) error {
 	cg, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: group, Brokers: k.cfg.Brokers, Topics: []string{topic}, StartOffset: kafka.FirstOffset,
 		Dialer:            &kafka.Dialer{ClientID: k.cfg.ClientID, Timeout: 3 * time.Second, TLS: k.cfg.TLS, SASLMechanism: k.transport.SASL},
@@ -49,7 +52,7 @@ func (k *cluster) share(ctx context.Context, topic, group string, fn func(contex
 	defer watch.Wait()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
-	if !sabotage.Of(sabotage.OrphansWatched) {
+	if orphans && !sabotage.Of(sabotage.OrphansWatched) {
 		watch.Go(func() { k.watchOrphans(watching, topic, group, &m) })
 	}
 	t := trouble{log: k.log, what: "joining consumer group " + group}
@@ -200,7 +203,7 @@ func Consume(ctx context.Context, cfg Config, topic, group string, fn func(conte
 		return err
 	}
 	defer k.close()
-	return k.share(ctx, topic, group, func(ctx context.Context, a *assignment) {
+	return k.share(ctx, topic, group, false, func(ctx context.Context, a *assignment) {
 		k.consume(ctx, a, fn)
 	})
 }

@@ -40,7 +40,7 @@ func Ingest(ctx context.Context, cfg Config, to Inserter) error {
 	errs := make(chan error, len(roads()))
 	for _, r := range roads() {
 		wait.Go(func() {
-			errs <- k.share(ctx, r.name(), k.cfg.Group+"."+r.name(), r.worker(in))
+			errs <- k.share(ctx, r.name(), k.cfg.Group+"."+r.name(), true, r.worker(in))
 		})
 	}
 	select {

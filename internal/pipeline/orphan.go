@@ -80,6 +80,9 @@ func (k *cluster) watchOrphans(ctx context.Context, topic, group string, m *memb
 			case m.holds(p):
 				delete(marks, p)
 			case !known || was.committed != committed:
+				if known { // it is slow, not dead: what was learnt of waiting is old
+					patience = k.cfg.OrphanAfter
+				}
 				marks[p] = mark{committed, time.Now()}
 			case time.Since(was.since) > patience:
 				orphan = true

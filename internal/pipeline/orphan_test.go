@@ -59,11 +59,18 @@ func TestWhatADeadMemberHoldsIsSharedAnew(t *testing.T) {
 	var mu sync.Mutex
 	got := map[string]bool{}
 	during(t, func(ctx context.Context) error {
-		return Consume(ctx, cfg, schemas.TopicRequests, "g", func(_ context.Context, m Message) error {
-			mu.Lock()
-			defer mu.Unlock()
-			got[string(m.Value)] = true
-			return nil
+		k, err := connect(cfg)
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		return k.share(ctx, schemas.TopicRequests, "g", true, func(ctx context.Context, a *assignment) {
+			k.consume(ctx, a, func(_ context.Context, m Message) error {
+				mu.Lock()
+				defer mu.Unlock()
+				got[string(m.Value)] = true
+				return nil
+			})
 		})
 	})
 	has := func(n int) func() bool { return func() bool { mu.Lock(); defer mu.Unlock(); return len(got) == n } }

@@ -88,6 +88,10 @@ type Result struct {
 // Differs reports whether anything was found that is not as recorded.
 func (r *Result) Differs() bool { return r.Differing+r.Assessments.Differing > 0 }
 
+// Nothing reports whether there were decisions and none could be taken again: no
+// news, and not good news.
+func (r *Result) Nothing() bool { return r.Decisions == 0 && r.NotReplayable > 0 }
+
 // shown bounds the list of differences.
 const shown = 20
 

@@ -38,7 +38,7 @@ GROUP BY workload, p, request_model, dialect, operation, service_tier, bypassed,
 // number: a binary search, unrolled.
 func placeOf[T uint16 | uint32](x string, bounds []T) string {
 	if len(bounds) == 0 {
-		return "toUInt8(0)"
+		return "toUInt16(0)"
 	}
 	list := make([]string, len(bounds))
 	for i, b := range bounds {
@@ -46,5 +46,5 @@ func placeOf[T uint16 | uint32](x string, bounds []T) string {
 	}
 	// roundDown gives the largest bound that is below x; −1 where there is none.
 	all := "[-1, " + strings.Join(list, ", ") + "]"
-	return "toUInt8(indexOf(" + all + ", roundDown(toInt64(" + x + ") - 1, " + all + ")) - 1)"
+	return "toUInt16(indexOf(" + all + ", roundDown(toInt64(" + x + ") - 1, " + all + ")) - 1)"
 }

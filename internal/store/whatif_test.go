@@ -71,9 +71,19 @@ func BenchmarkWhatIf(b *testing.B) {
 }
 
 func TestWhatIfSumsEveryRowWhereItBelongs(t *testing.T) {
+	few := []uint16{0, 13_107, 32_767, 65_534}
+	var many []uint16 // more than a byte counts
+	for b := uint16(0); len(many) < 400; b += 160 {
+		many = append(many, b)
+	}
+	for _, bounds := range [][]uint16{few, many} {
+		whatIfSums(t, bounds)
+	}
+}
+
+func whatIfSums(t *testing.T, bounds []uint16) {
 	s, project := open(t)
 	evs := traffic(project, 3000, 3, 11)
-	bounds := []uint16{0, 13_107, 32_767, 65_534}
 	for i := range evs {
 		e := &evs[i]
 		fixed := uint16(i * 21)
@@ -103,7 +113,7 @@ func TestWhatIfSumsEveryRowWhereItBelongs(t *testing.T) {
 	type key struct {
 		workload, model string
 		gates           schemas.Gate
-		bucket, class   uint8
+		bucket, class   uint16
 		day             time.Time
 		lost, bypassed  bool
 		priced          bool
