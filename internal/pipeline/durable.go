@@ -58,17 +58,16 @@ func (k *cluster) durable(ctx context.Context, topic string) (why string, err er
 	if err != nil {
 		return "", err
 	}
+	told := map[string]string{}
 	for _, r := range res.Resources {
 		if r.Error != nil {
 			return "", r.Error
 		}
-		told := map[string]string{}
 		for _, e := range r.ConfigEntries {
 			told[e.ConfigName] = e.ConfigValue
 		}
-		return unsafe(topic, told), nil
 	}
-	return "its settings are not told", nil
+	return unsafe(topic, told), nil
 }
 
 // unsafe names the setting of a topic by which it may lose what it acknowledged;
