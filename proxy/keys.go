@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"math"
 	"net/http"
@@ -117,12 +118,28 @@ func (x *exchange) authenticate() bool {
 	if x.req.CredentialHash = credentialHash(x.r.Header); x.req.CredentialHash != "" {
 		return true // the caller's own goes to the provider it was sent for
 	}
+	if own := queryCredential(x.row.Dialect, strings.TrimPrefix(x.query, "?")); own != "" {
+		x.req.CredentialHash = hexHash(sha256.Sum256([]byte(own)))
+		return true
+	}
 	x.req.CredentialHash = hexHash(sum)
 	if x.row.APIKey == "" || !k.Spends(x.row.Name) {
 		return x.deny(http.StatusForbidden, "no_credential", "this gnomon key may not spend a credential of the provider "+x.row.Name+", or none is stored")
 	}
 	x.stored, x.storedIn = true, in
 	return true
+}
+
+// queryCredential is the key that a caller of Gemini's dialect sends in the address.
+func queryCredential(family, query string) string {
+	if family != dialect.FamilyGemini {
+		return ""
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(q.Get("key"), q.Get("access_token"))
 }
 
 func (x *exchange) deny(status int, kind, message string) bool {

@@ -219,3 +219,17 @@ func TestAKeysRequestsInFlightAreBounded(t *testing.T) {
 	}
 	eventually(t, "another request is let in", func() bool { return ask(t, r.addr, request).StatusCode == 200 })
 }
+
+func TestACallersKeyInTheAddressIsTheCallersCredential(t *testing.T) {
+	known := map[string]schemas.Key{ownKey: {ID: "abc", Project: "acme"}}
+	r := newRig(t, withKeys(known, func(c *Config, _ *parts) {
+		c.Providers = append(c.Providers, Provider{Name: "google", Dialect: "gemini", BaseURL: c.Providers[0].BaseURL, APIKey: "sk-stored-google"})
+	}))
+	r.up.answers(ok200("application/json", "{}"))
+	if a := ask(t, r.addr, post("/google/v1beta/models/gemini-2.5-flash:generateContent?key=client-own", `{"contents":[]}`, "x-gnomon-key: "+ownKey)); a.StatusCode != 200 {
+		t.Fatalf("status %d", a.StatusCode)
+	}
+	if got := r.up.requests(); len(got) != 1 || !strings.Contains(got[0], "key=client-own") || strings.Contains(got[0], "sk-stored-google") {
+		t.Errorf("the provider got %q", got)
+	}
+}

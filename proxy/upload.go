@@ -30,10 +30,16 @@ func (x *exchange) readBody() bool {
 		return true
 	}
 	began := time.Now()
-	if !x.hold(int(min(uint64(r.ContentLength), smallBody))) { // a length that is not said is -1
+	reserved := int(min(uint64(r.ContentLength), smallBody)) // a length that is not said is -1
+	if !x.hold(reserved) {
 		return true
 	}
 	buf := x.bodyBuffer(r.ContentLength)
+	if more := cap(buf) - max(reserved, smallBody); more > 0 && !x.hold(more) { // memory that is used again counts whole
+		bodies.Put(x.pooled)
+		small := make([]byte, 0, smallBody)
+		buf, x.pooled = small, &small
+	}
 	for {
 		if len(buf) == cap(buf) {
 			held := cap(buf)

@@ -94,7 +94,7 @@ func (c *conn) roundTrip(r *http.Request, reused bool) (*http.Response, error) {
 	if err != nil {
 		if bodyErr := out.failed(); bodyErr != nil {
 			err = bodyErr
-		} else if reused && repeatable(r) && c.left == c.host.cl.cfg.MaxHead {
+		} else if reused && repeatable(r) && c.left == c.host.cl.cfg.MaxHead && !timedOut(err) {
 			err = errUnseen
 		}
 		return fail(err)
@@ -194,7 +194,7 @@ func (b *body) end(whole bool) {
 	}
 	b.ended = true
 	untouched := b.stop() // else the context is over, and closes it
-	if whole && untouched && b.keep && b.out.done() && b.c.r.Buffered() == 0 {
+	if whole && untouched && b.keep && b.out.done() && b.c.r.Buffered() == 0 && b.c.quietTLS() {
 		b.c.host.put(b.c)
 		return
 	}
@@ -249,4 +249,28 @@ func (w *writing) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.read
+}
+
+// quietTLS reports whether TLS holds no bytes that nobody asked for: it reads ahead,
+// so a second answer may stand behind the first where neither the reader nor the
+// socket shows it, and the next caller would take it for theirs. A deadline in the
+// past lets it hand out what it has and asks the socket for nothing. A record that
+// has come in part is not seen.
+func (c *conn) quietTLS() bool {
+	if c.Conn == c.raw {
+		return true
+	}
+	c.until = time.Unix(1, 0)
+	_ = c.SetReadDeadline(c.until)
+	var one [1]byte
+	n, err := c.Conn.Read(one[:])
+	var ne net.Error
+	c.until = time.Time{}
+	_ = c.SetReadDeadline(c.until)
+	return n == 0 && errors.As(err, &ne) && ne.Timeout()
+}
+
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // inline is up to how many bytes a body at hand goes out with the head, by the
@@ -74,6 +75,10 @@ func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
 			_ = at.Close() // with nothing written it may be sent again
 		}
 		return nil, wrote, err
+	}
+	if !c.until.IsZero() { // of the request before: this one's wait begins when its body is through
+		c.until = time.Time{}
+		_ = c.SetReadDeadline(c.until)
 	}
 	out = &writing{c: c}
 	go func() {
