@@ -15,17 +15,17 @@ func whisker(point schemas.NanoUSD, lo, hi *schemas.NanoUSD, limit schemas.NanoU
 	if lo == nil || hi == nil || limit <= 0 {
 		return ""
 	}
-	const width, pad = 96.0, 2.0
+	const width, height, pad = 168.0, 18.0, 2.0
 	least := math.Min(0, lo.USD())
 	x := func(v float64) float64 {
 		f := (v - least) / (limit.USD() - least)
 		return pad + math.Max(0, math.Min(1, f))*(width-2*pad)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="whisker" width="%g" height="12" viewBox="0 0 %g 12" aria-hidden="true">`, width, width)
-	fmt.Fprintf(&b, `<line class="zero" x1="%.1f" y1="0" x2="%.1f" y2="12"/>`, x(0), x(0))
-	fmt.Fprintf(&b, `<rect class="span" x="%.1f" y="3" width="%.1f" height="6"/>`, x(lo.USD()), math.Max(1, x(hi.USD())-x(lo.USD())))
-	fmt.Fprintf(&b, `<line class="point" x1="%.1f" y1="1" x2="%.1f" y2="11"/></svg>`, x(point.USD()), x(point.USD()))
+	fmt.Fprintf(&b, `<svg class="whisker" width="%g" height="%g" viewBox="0 0 %g %g" aria-hidden="true">`, width, height, width, height)
+	fmt.Fprintf(&b, `<line class="zero" x1="%.1f" y1="0" x2="%.1f" y2="%g"/>`, x(0), x(0), height)
+	fmt.Fprintf(&b, `<rect class="span" x="%.1f" y="4" width="%.1f" height="%g"/>`, x(lo.USD()), math.Max(3, x(hi.USD())-x(lo.USD())), height-8)
+	fmt.Fprintf(&b, `<line class="point" x1="%.1f" y1="1" x2="%.1f" y2="%g"/></svg>`, x(point.USD()), x(point.USD()), height-1)
 	return template.HTML(b.String()) //nolint:gosec // numbers formatted by us
 }
 

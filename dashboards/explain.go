@@ -169,3 +169,12 @@ func (e *Explainer) seen(ev *schemas.RequestEvent, name string) schemas.OptUSD {
 	total, _, err := e.Prices.Cost(provider, model, "", u, ev.Ts)
 	return schemas.OptUSD{Nano: total, Known: err == nil}
 }
+
+// FeatureValue parts "how long the prompt is (1,234 words)" into the feature and
+// its value; what has no value keeps its words.
+func FeatureValue(text string) (feature, value string) {
+	if at := strings.Index(text, " ("); at > 0 && strings.HasSuffix(text, ")") {
+		return text[:at], text[at+2 : len(text)-1]
+	}
+	return text, ""
+}

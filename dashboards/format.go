@@ -36,6 +36,9 @@ func millis(ms float64) string {
 	return group(int(math.Round(ms))) + " ms"
 }
 
+// signed writes a contribution with its sign, a true minus.
+func signed(v float64) string { return strings.Replace(fmt.Sprintf("%+.3f", v), "-", "−", 1) }
+
 func basis(b schemas.BasisPoints) string { return percent(float64(b) / 10000) }
 
 // period names a span of days as people do: 14–27 Nov.

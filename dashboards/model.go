@@ -190,6 +190,7 @@ type saved struct {
 	Lo        *schemas.NanoUSD `json:"saving_month_lo"` // null when one of them has no interval yet
 	Hi        *schemas.NanoUSD `json:"saving_month_hi"`
 	Models    int              `json:"models"` // requested models that add to it
+	Told      bool             `json:"-"`      // one of them has an amount: without, zero would be no statement
 	open      bool             // one of them has no interval
 }
 
@@ -253,6 +254,7 @@ func (s *server) totals(ws []*workload) totals {
 
 func (g *saved) take(v *schemas.Verdict) {
 	g.Models++
+	g.Told = g.Told || projected(v)
 	g.Saving += v.Savings.SavingMonth
 	lo, hi := v.Savings.SavingMonthLo, v.Savings.SavingMonthHi
 	if lo == nil || hi == nil || g.open {
@@ -260,6 +262,12 @@ func (g *saved) take(v *schemas.Verdict) {
 		return
 	}
 	g.Lo, g.Hi = plus(g.Lo, *lo), plus(g.Hi, *hi)
+}
+
+// projected says whether a verdict's amounts rest on a day of spend. Before the
+// first whole day they are zero, and say nothing.
+func projected(v *schemas.Verdict) bool {
+	return v.Savings.BaselineMonth != 0 || v.Savings.SavingMonth != 0
 }
 
 func plus(p *schemas.NanoUSD, n schemas.NanoUSD) *schemas.NanoUSD {

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -80,8 +81,16 @@ func (s *server) funcs() template.FuncMap {
 			}
 			return percent(float64(n) / float64(of))
 		},
-		"asset":       func(n string) string { return "/assets/" + n + "?v=" + s.static[n].hash },
-		"usd":         func(n schemas.NanoUSD) float64 { return n.USD() },
+		"asset":   func(n string) string { return "/assets/" + n + "?v=" + s.static[n].hash },
+		"usd":     func(n schemas.NanoUSD) float64 { return n.USD() },
+		"dollars": func(v float64) string { return money(schemas.NanoUSD(math.Round(v * 1e9))) },
+		"projected": func(v any) bool {
+			if x, ok := v.(schemas.Verdict); ok {
+				return projected(&x)
+			}
+			return projected(v.(*schemas.Verdict))
+		},
+		"signed":      signed,
 		"sentence":    rejectSentence,
 		"gates":       gateNames,
 		"candidateof": func(v *schemas.Verdict) string { return shortModel(v.Candidate) },
@@ -292,6 +301,21 @@ func widest(ws []*workload) schemas.NanoUSD {
 	return m
 }
 
+// earliest is the first day with traffic: where there is less than the window,
+// a page speaks of the days that there are.
+func earliest(ws []*workload, from time.Time) time.Time {
+	first := time.Time{}
+	for _, w := range ws {
+		if !w.First.IsZero() && (first.IsZero() || w.First.Before(first)) {
+			first = w.First
+		}
+	}
+	if first.After(from) {
+		return first
+	}
+	return from
+}
+
 type workloadsData struct {
 	Workloads []*workload
 	Limit     schemas.NanoUSD
@@ -306,7 +330,7 @@ func (s *server) workloadsPage(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		from, to := s.window()
-		return workloadsData{ws, widest(ws), from, to, sqlWorkloads(project, from, to)}, nil
+		return workloadsData{ws, widest(ws), earliest(ws, from), to, sqlWorkloads(project, from, to)}, nil
 	})
 }
 

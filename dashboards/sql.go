@@ -96,6 +96,6 @@ func sqlRequests(f RequestFilter) string {
 }
 
 // sqlLives holds what each proxy life said it accepted against what is stored.
-const sqlLives = `SELECT lower(leftPad(hex(boot_id), 16, '0')) AS life, proxy, first_heartbeat, last_heartbeat, accepted + newer AS accepted_so_far,
+const sqlLives = `SELECT boot_id AS life, proxy, first_heartbeat, last_heartbeat, accepted + newer AS accepted_so_far,
   stored, declared, dropped, in_flight, difference
 FROM gnomon.completeness ORDER BY last_heartbeat DESC, boot_id`

@@ -224,7 +224,7 @@ func TestShownSQLGivesTheProxyLivesOfTheHealthPage(t *testing.T) {
 	}
 	for i, l := range c.Lives {
 		r := rows[i]
-		want := fmt.Sprintf("%016x %s %d %d %d %d %d", l.BootID, l.Proxy, l.Accepted, l.Stored, l.Declared, l.Dropped, l.InFlight)
+		want := fmt.Sprintf("%d %s %d %d %d %d %d", l.BootID, l.Proxy, l.Accepted, l.Stored, l.Declared, l.Dropped, l.InFlight)
 		if got := fmt.Sprintf("%v %v %v %v %v %v %v", r[0], r[1], r[4], r[5], r[6], r[7], r[8]); got != want {
 			t.Errorf("%s, the page has %s", got, want)
 		}

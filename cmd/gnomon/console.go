@@ -44,7 +44,8 @@ func (n *node) explainer() *dashboards.Explainer {
 		Contributions: func(in *classifier.Inputs) []dashboards.Contribution {
 			var list []dashboards.Contribution
 			for _, c := range classifier.Contributions(&in.Features, &in.Assessment) {
-				list = append(list, dashboards.Contribution{Feature: c.Text, Effect: c.Share})
+				feature, value := dashboards.FeatureValue(c.Text)
+				list = append(list, dashboards.Contribution{Feature: feature, Value: value, Effect: c.Share})
 			}
 			return list
 		},

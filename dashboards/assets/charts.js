@@ -28,17 +28,29 @@
   const dollars = (v) => {
     if (v === null || v === undefined) return '–';
     const a = Math.abs(v);
-    return (v < 0 ? '−' : '') + '$' + a.toLocaleString('en-US', a < 100 ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : { maximumFractionDigits: 0 });
+    return (v < 0 ? '−' : '') + '$' + a.toLocaleString('en-US', a === 0 ? {} : a < 0.1 ? { maximumSignificantDigits: 2 } : a < 100 ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : { maximumFractionDigits: 0 });
   };
-  const tick = (v) => (v < 0 ? '−' : '') + '$' + Math.abs(v).toLocaleString('en-US', { maximumFractionDigits: 2 });
+  // digits are the decimals that a step between labels needs: fewer would write
+  // neighbours alike.
+  const digits = (step) => {
+    let d = 0;
+    while (d < 9 && Math.abs(step * 10 ** d - Math.round(step * 10 ** d)) > 1e-6) d++;
+    return d;
+  };
+  const tick = (v, step) => {
+    const d = digits(step);
+    return (v < 0 ? '−' : '') + '$' + Math.abs(v).toLocaleString('en-US', { minimumFractionDigits: d > 0 ? Math.max(2, d) : 0, maximumFractionDigits: d > 0 ? Math.max(2, d) : 0 });
+  };
+  const tickPoints = (v, step) => (v * 100).toFixed(digits(step * 100)).replace(/^-(?=0*\.?0*$)/, '').replace('-', '−') + ' pp';
+  const ticks = (format) => (u, vs) => vs.map((v) => format(v, vs.length > 1 ? vs[1] - vs[0] : v));
   const points = (v) => (v === null ? '–' : (v * 100).toFixed(1).replace('-', '−') + ' pp');
   const day = (t) => new Date(t * 1000).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' });
 
   const axes = (format, xTick) => {
     const common = { stroke: css('--ink2'), font: '12px ' + getComputedStyle(document.body).fontFamily, ticks: { show: false } };
     return [
-      { ...common, size: 32, gap: 10, space: 64, grid: { show: false }, border: { show: true, stroke: css('--line2'), width: 1 }, ...(xTick ? { values: (u, vs) => vs.map(xTick) } : { values: (u, ts) => ts.map(day), incrs: [1, 2, 3, 7, 14, 28].map((d) => d * 86400) }) },
-      { ...common, size: 60, space: 40, grid: { stroke: css('--line'), width: 1 }, values: (u, vs) => vs.map(format) },
+      { ...common, size: 32, gap: 10, space: 64, grid: { show: false }, border: { show: true, stroke: css('--line2'), width: 1 }, ...(xTick ? { values: ticks(xTick) } : { values: (u, ts) => ts.map(day), incrs: [1, 2, 3, 7, 14, 28].map((d) => d * 86400) }) },
+      { ...common, size: (u, vs) => Math.max(60, 18 + 7 * Math.max(0, ...(vs ?? []).map((v) => v.length))), space: 40, grid: { stroke: css('--line'), width: 1 }, values: ticks(format) },
     ];
   };
   const line = (label, extra) => ({ label, points: { show: false }, width: 2, stroke: css('--ink'), spanGaps: true, ...extra });
@@ -64,7 +76,7 @@
     quality(fig, rows) {
       const margin = -Math.abs(Number(fig.dataset.margin));
       return {
-        data: columns(rows, [0, 1, 2]), format: points, tick: (v) => String(+(v * 100).toFixed(1)).replace('-', '−') + ' pp', names: ['mean', 'at least'], margin,
+        data: columns(rows, [0, 1, 2]), format: points, tick: tickPoints, names: ['mean', 'at least'], margin,
         series: [line('mean', { stroke: css('--shadow'), dash: [6, 4] }), line('lower', { width: 1.5 })],
         bands: [{ series: [1, 2], fill: () => css('--band') }],
         range: (u, min, max) => {
@@ -87,7 +99,7 @@
     const of = (f) => list.map(f);
     return {
       time: false, xTick: tick, labels: of((p) => p.label + '  ' + dollars(p.x) + ' a month'), format: points, names: ['quality', 'low', 'high', 'today'],
-      tick: (v) => String(+(v * 100).toFixed(1)).replace('-', '−') + ' pp', margin: 0,
+      tick: tickPoints, margin: 0,
       data: [of((p) => p.x), of((p) => (p.now ? null : p.q)), of((p) => (p.now ? null : p.lo)), of((p) => (p.now ? null : p.hi)), of((p) => (p.now ? p.q : null))],
       series: [line('quality', { stroke: css('--shadow'), dash: [6, 4], points: { show: true, size: 5 } }), line('low', { width: 0.5, stroke: css('--hatch') }), line('high', { width: 0.5, stroke: css('--hatch') }),
         line('today', { width: 0, points: { show: true, size: 11, fill: css('--ink') } })],
@@ -134,6 +146,10 @@
     if (!width || rows.length === 0 || !kinds[fig.dataset.chart] || !window.uPlot) return;
     plots.get(plot)?.destroy();
     const kind = kinds[fig.dataset.chart](fig, rows);
+    // One value is no line: it is drawn as a point.
+    kind.series.forEach((s, i) => {
+      if (kind.data[i + 1].filter((v) => v !== null).length === 1) s.points = { size: 8, fill: s.stroke, ...s.points, show: true };
+    });
     const labels = kind.labels ?? [...fig.querySelector('table').tBodies[0].rows].map((r) => r.cells[0].textContent.trim());
     plot.setAttribute('role', 'img');
     plot.setAttribute('aria-label', fig.dataset.label + '. The table behind the chart holds the figures.');
