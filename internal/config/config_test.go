@@ -87,6 +87,12 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"an unknown key in the environment", "", []string{"GNOMON_PROXY__ADR=:1"}, []string{"GNOMON_PROXY__ADR", "proxy.addr"}},
 		{"a key set twice", "project: a\nproject: b\n", nil, []string{"project", "line 1"}},
 		{"a number where a duration belongs", "proxy:\n  max_in_flight: many\n", nil, []string{"gnomon.yaml:2", "max_in_flight"}},
+		{"a word where a number belongs", "observe: {days: x}\n", nil, []string{"gnomon.yaml:1: observe.days: \"x\" does not fit: want a whole number, like 14"}},
+		{"a word where a duration belongs", "", []string{"GNOMON_PROXY__IDLE_TIMEOUT=soon"}, []string{"GNOMON_PROXY__IDLE_TIMEOUT: proxy.idle_timeout", `"soon"`, "a duration, like 30s"}},
+		{"a word in a workload whose name holds a dot", "workloads:\n  a/b.c:\n    rehearse:\n      daily_usd: much\n", nil, []string{"gnomon.yaml:4: workloads.a/b.c.rehearse.daily_usd", `"much"`, "a number"}},
+		{"every unknown key is told", "adm: 1\nproxy: {adr: 1}\n", []string{"GNOMON_PROJ=x"}, []string{`"adm"`, `"proxy.adr"`, "GNOMON_PROJ"}},
+		{"every value that does not fit is told", "observe: {days: x, every: y}\n", nil, []string{"observe.days", "observe.every"}},
+		{"a data policy nobody knows", "workloads:\n  w: {data_policy: reherse}\n", nil, []string{`"reherse" is neither "none" nor "rehearse"`}},
 		{"an address without port", "proxy:\n  addr: localhost\n", nil, []string{"gnomon.yaml:2", "proxy.addr", "host:port"}},
 		{"the admin plane abroad without a token", "", []string{"GNOMON_ADMIN__ADDR=0.0.0.0:8081"}, []string{"GNOMON_ADMIN__ADDR", "token_file"}},
 		{"the embedded broker abroad", "kafka: {listen: \"0.0.0.0:9092\"}\n", nil, []string{"kafka.listen", "loopback"}},
@@ -151,5 +157,20 @@ func TestRedactedShowsNoSecretAndLoadsAgain(t *testing.T) {
 	var m map[string]any
 	if err := yaml.Unmarshal(out, &m); err != nil || m["proxy"].(map[string]any)["idle_timeout"] != "5m0s" {
 		t.Errorf("printed %v, %v", m, err)
+	}
+}
+
+func TestWhatDoesNotFitIsToldWithoutSecretsAndWithoutGo(t *testing.T) {
+	for _, file := range []string{"admin: planted\n", "admin: {token: [planted, planted]}\n", "kafka: {sasl: planted}\n", "providers: {openai: {api_key: {planted: planted}}}\n", "observe: {days: x}\nproxy: {idle_timeout: [1]}\n"} {
+		_, err := load(t, file, nil, nil)
+		if err == nil {
+			t.Errorf("%q is accepted", file)
+			continue
+		}
+		for _, bad := range []string{"planted", "strconv", "decod", "\x1f", "config."} {
+			if strings.Contains(err.Error(), bad) && !(bad == "planted" && strings.Contains(err.Error(), "unknown key")) {
+				t.Errorf("%q: %q holds %q", file, err, bad)
+			}
+		}
 	}
 }

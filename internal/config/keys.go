@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -26,7 +27,7 @@ func checkFile(path string, raw []byte, o origins) error {
 	return checkNode(path, root, "", o)
 }
 
-func checkNode(path string, n *yaml.Node, prefix string, o origins) error {
+func checkNode(path string, n *yaml.Node, prefix string, o origins) (wrong error) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		seen := map[string]int{}
@@ -35,27 +36,25 @@ func checkNode(path string, n *yaml.Node, prefix string, o origins) error {
 			key := join(prefix, name.Value)
 			at := fmt.Sprintf("%s:%d", path, name.Line)
 			if line, dup := seen[name.Value]; dup {
-				return fmt.Errorf("%s: %q is set again (first on line %d)", at, dotted(key), line)
+				wrong = errors.Join(wrong, fmt.Errorf("%s: %q is set again (first on line %d)", at, dotted(key), line))
+				continue
 			}
 			seen[name.Value] = name.Line
 			if _, ok := lookup(key); !ok {
-				return fmt.Errorf("%s: unknown key %q%s", at, dotted(key), didYouMean(key))
+				wrong = errors.Join(wrong, fmt.Errorf("%s: unknown key %q%s", at, dotted(key), didYouMean(key)))
+				continue // what is below it is unknown too
 			}
 			o[key] = at
-			if err := checkNode(path, value, key, o); err != nil {
-				return err
-			}
+			wrong = errors.Join(wrong, checkNode(path, value, key, o))
 		}
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
 			key := join(prefix, strconv.Itoa(i))
 			o[key] = fmt.Sprintf("%s:%d", path, item.Line)
-			if err := checkNode(path, item, key, o); err != nil {
-				return err
-			}
+			wrong = errors.Join(wrong, checkNode(path, item, key, o))
 		}
 	}
-	return nil
+	return wrong
 }
 
 func join(prefix, name string) string {
@@ -70,15 +69,23 @@ func dotted(key string) string { return strings.ReplaceAll(key, delim, ".") }
 
 // lookup finds a key in Config's type. A map takes any name, a list any index.
 func lookup(key string) (reflect.Kind, bool) {
+	t, ok := typeOf(key)
+	if !ok {
+		return reflect.Invalid, false
+	}
+	return t.Kind(), true
+}
+
+func typeOf(key string) (reflect.Type, bool) {
 	t := reflect.TypeFor[Config]()
 	for part := range strings.SplitSeq(key, delim) {
 		next, ok := child(t, part)
 		if !ok {
-			return reflect.Invalid, false
+			return nil, false
 		}
 		t = next
 	}
-	return t.Kind(), true
+	return t, true
 }
 
 func child(t reflect.Type, part string) (reflect.Type, bool) {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -42,13 +43,8 @@ const DefaultFile = "gnomon.yaml"
 func Load(o Options) (*Config, error) {
 	k := koanf.NewWithConf(koanf.Conf{Delim: delim, StrictMerge: false})
 	origins := origins{}
-	if err := loadFile(k, o.File, origins); err != nil {
-		return nil, err
-	}
-	if err := loadEnv(k, o.Environ, origins); err != nil {
-		return nil, err
-	}
-	if err := loadFlags(k, o.Flags, origins); err != nil {
+	// What is wrong in one place does not hide what is wrong in another.
+	if err := errors.Join(loadFile(k, o.File, origins), loadEnv(k, o.Environ, origins), loadFlags(k, o.Flags, origins)); err != nil {
 		return nil, err
 	}
 	c := Default()
@@ -141,11 +137,14 @@ var reservedEnv = []string{"GNOMON_CONFIG", "GNOMON_ENGINE_CHILD", "GNOMON_REQUI
 
 func loadFlags(k *koanf.Koanf, flags map[string]any, o origins) error {
 	m := map[string]any{}
-	for key, v := range flags {
+	var wrong error
+	for _, key := range slices.Sorted(mapsKeys(flags)) {
+		v := flags[key]
 		inner := strings.ReplaceAll(key, ".", delim)
 		kind, ok := lookup(inner)
 		if !ok {
-			return fmt.Errorf("--set %s: unknown key %q%s", key, key, didYouMean(inner))
+			wrong = errors.Join(wrong, fmt.Errorf("--set %s: unknown key %q%s", key, key, didYouMean(inner)))
+			continue
 		}
 		if text, isText := v.(string); isText && kind == reflect.Slice {
 			v = splitList(text)
@@ -153,7 +152,7 @@ func loadFlags(k *koanf.Koanf, flags map[string]any, o origins) error {
 		m[inner] = v
 		o[inner] = "--set " + key
 	}
-	return k.Load(confmap.Provider(m, delim), nil)
+	return errors.Join(wrong, k.Load(confmap.Provider(m, delim), nil))
 }
 
 func splitList(s string) []string {
@@ -174,7 +173,7 @@ func decode(k *koanf.Koanf, c *Config, o origins) error {
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
-		return decodeError(err, o)
+		return decodeError(k, err, o)
 	}
 	// A built-in row that the configuration names keeps what it does not set.
 	set := c.Providers
@@ -203,18 +202,85 @@ func mergeProvider(row, p Provider, k *koanf.Koanf, name string, builtin bool) P
 	return p
 }
 
-// decodeError turns mapstructure's error into one that says where the value was
-// set.
-func decodeError(err error, o origins) error {
-	text := err.Error()
-	key := ""
-	if i := strings.IndexByte(text, '\''); i >= 0 {
-		if j := strings.IndexByte(text[i+1:], '\''); j >= 0 {
-			key = text[i+1 : i+1+j]
+// decodeError says of each value that does not fit where it was set, what it is
+// and what would fit.
+func decodeError(k *koanf.Koanf, err error, o origins) error {
+	var all []error
+	var walk func(error)
+	walk = func(err error) {
+		if d := (*mapstructure.DecodeError)(nil); errors.As(err, &d) && error(d) == err {
+			all = append(all, misfit(k, d, o))
+			return
+		}
+		switch w := err.(type) {
+		case interface{ Unwrap() []error }:
+			for _, e := range w.Unwrap() {
+				walk(e)
+			}
+		case interface{ Unwrap() error }:
+			walk(w.Unwrap())
+		default:
+			all = append(all, err)
 		}
 	}
-	inner := strings.ToLower(strings.NewReplacer(".", delim, "[", delim, "]", "").Replace(key))
-	return fmt.Errorf("%s: %s has a wrong value: %w", o.of(inner), key, err)
+	walk(err)
+	return errors.Join(all...)
+}
+
+// misfit is one value that cannot be what its key wants. Only what stands for a
+// number, a duration or a switch is repeated: anything else may be a secret.
+func misfit(k *koanf.Koanf, d *mapstructure.DecodeError, o origins) error {
+	inner := innerKey(d.Name())
+	t, ok := typeOf(inner)
+	if !ok {
+		return fmt.Errorf("%s: %w", o.of(inner), d)
+	}
+	value := "its value does not fit"
+	switch kind := t.Kind(); kind {
+	case reflect.String, reflect.Struct, reflect.Map, reflect.Slice:
+	default:
+		value = fmt.Sprintf("%q does not fit", fmt.Sprint(k.Get(inner)))
+	}
+	return fmt.Errorf("%s: %s: %s: want %s", o.of(inner), dotted(inner), value, wanted(t))
+}
+
+// innerKey turns mapstructure's name of a field, workloads[a.b].rehearse, into a key.
+func innerKey(name string) string {
+	var b strings.Builder
+	depth := 0
+	for _, r := range name {
+		switch {
+		case r == '[':
+			depth++
+			b.WriteString(delim)
+		case r == ']':
+			depth--
+		case r == '.' && depth == 0:
+			b.WriteString(delim)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// wanted is a type as a person would write a value of it.
+func wanted(t reflect.Type) string {
+	switch k := t.Kind(); {
+	case t == reflect.TypeFor[time.Duration]():
+		return "a duration, like 30s, 5m or 24h"
+	case k == reflect.Bool:
+		return "true or false"
+	case k == reflect.Float64 || k == reflect.Float32 || k == reflect.Pointer:
+		return "a number, like 0.5"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
+		return "a whole number, like 14"
+	case k == reflect.Slice:
+		return "a list"
+	case k == reflect.Struct || k == reflect.Map:
+		return "keys and values below it"
+	}
+	return "a text"
 }
 
 // readSecrets fills secrets from the files that name them.

@@ -188,7 +188,7 @@ func (c *Config) validateWorkloads(wrong func(key, format string, args ...any)) 
 	for _, name := range slices.Sorted(mapsKeys(c.Workloads)) {
 		w, key := c.Workloads[name], "workloads."+name
 		if !slices.Contains([]string{"", DataPolicyNone, DataPolicyRehearse}, w.DataPolicy) {
-			wrong(key+".data_policy", "%q is none of none, rehearse", w.DataPolicy)
+			wrong(key+".data_policy", "%q is neither \"none\" nor \"rehearse\"", w.DataPolicy)
 		}
 		r := w.Rehearse
 		if r.DailyUSD < 0 {
