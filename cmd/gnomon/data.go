@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -80,9 +82,17 @@ func (a *app) sqlCmd() *cobra.Command {
 // storeAway says where the store was looked for.
 func storeAway(c *config.Config, err error) error {
 	if c.ClickHouse.DSN != "" {
-		return fmt.Errorf("the store named by clickhouse.dsn does not answer: %w", err)
+		return fmt.Errorf("the store named by clickhouse.dsn does not answer: %w", plainly(err))
 	}
-	return fmt.Errorf("the store at %s does not answer: %w\n  it runs inside gnomon serve (or gnomon demo, or gnomon engine); start one, or set clickhouse.listen or clickhouse.dsn", c.ClickHouse.Listen, err)
+	return fmt.Errorf("the store at %s does not answer: %w\n  it runs inside gnomon serve (or gnomon demo, or gnomon engine); start one, or set clickhouse.listen or clickhouse.dsn", c.ClickHouse.Listen, plainly(err))
+}
+
+// plainly is why a call over HTTP failed, without its address and settings.
+func plainly(err error) error {
+	if call := (*url.Error)(nil); errors.As(err, &call) {
+		return call.Err
+	}
+	return err
 }
 
 // printRows writes a result as an aligned table, or as a JSON array of objects.
@@ -114,6 +124,9 @@ func (a *app) printRows(r *store.Rows) error {
 func cell(v any) string {
 	if v == nil {
 		return "NULL"
+	}
+	if f, is := v.(float64); is { // for people; --json is exact
+		return strconv.FormatFloat(f, 'g', 12, 64)
 	}
 	return strings.NewReplacer("\t", `\t`, "\n", `\n`).Replace(fmt.Sprint(v))
 }

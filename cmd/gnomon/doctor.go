@@ -166,7 +166,7 @@ func diagnoseStore(all context.Context, c *config.Config) []finding {
 	mend := "start gnomon serve (it brings the embedded engine), or look at clickhouse.dsn; events wait in the broker meanwhile"
 	s, err := store.Open(ctx, storeOptions(c, readDSN(c), nil))
 	if err != nil {
-		return []finding{checked("store", "", err, mend)}
+		return []finding{checked("store", "", plainly(err), mend)}
 	}
 	defer s.Close()
 	r, err := s.Query(ctx, "SELECT version(), (SELECT count() FROM gnomon.requests)")

@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return exitDone
@@ -65,9 +65,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintln(stderr, "gnomon:", err)
 	if errors.Is(err, errUsage) || isCobraUsage(err) {
+		fmt.Fprintln(stderr, howTo(cmd))
 		return exitUsage
 	}
 	return exitError
+}
+
+// howTo shows a call of a command that would have been right.
+func howTo(cmd *cobra.Command) string {
+	if cmd.Example == "" {
+		return "  see " + cmd.CommandPath() + " --help"
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(cmd.Example), "\n")
+	return "  for example: " + first + "\n  see " + cmd.CommandPath() + " --help"
 }
 
 // errSilent ends with status 1 after the command has said everything itself.

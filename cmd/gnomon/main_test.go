@@ -42,6 +42,8 @@ func TestExitCodesTellAWrongCallFromAFailure(t *testing.T) {
 		{"a role that does not exist", []string{"serve", "--roles", "proxy,wizard"}, exitUsage, "wizard"},
 		{"no workload named", []string{"rollback", "--reason", "x"}, exitUsage, "workload"},
 		{"a missing flag", []string{"activate", "w", "--reason", "x"}, exitUsage, "candidate"},
+		{"a missing flag, with a call that would do", []string{"rollback", "w"}, exitUsage, `for example: gnomon rollback chat/faq --reason`},
+		{"a store that is away, without its long address", []string{"sql", "SELECT 1", "--set", "clickhouse.listen=127.0.0.1:1"}, exitError, "127.0.0.1:1 does not answer: dial tcp"},
 		{"a malformed --set", []string{"status", "--set", "project"}, exitUsage, "key=value"},
 		{"an unknown key", []string{"config", "check", "--set", "proxy.adr=:1"}, exitError, "proxy.adr"},
 		{"nobody to ask", []string{"report", "--set", "admin.addr=127.0.0.1:1"}, exitError, "gnomon serve"},
@@ -54,6 +56,17 @@ func TestExitCodesTellAWrongCallFromAFailure(t *testing.T) {
 				t.Errorf("status %d, want %d; said %q", code, tt.code, out+errs)
 			}
 		})
+	}
+}
+
+func TestPeopleGetShortNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{{198.25999999999996, "198.26"}, {0.1 + 0.2, "0.3"}, {1234567.0, "1234567"}, {nil, "NULL"}, {"a\tb", `a\tb`}} {
+		if got := cell(tt.v); got != tt.want {
+			t.Errorf("%v is printed %s, want %s", tt.v, got, tt.want)
+		}
 	}
 }
 

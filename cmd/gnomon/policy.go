@@ -29,7 +29,8 @@ func (a *app) activateCmd() *cobra.Command {
 		Long: `Route a share of a workload to a candidate. Sessions keep their side; 5 % stay on the
 model asked for, as control. What the verdict does not support is refused, saying why,
 unless --override. Returns once broker and snapshot have it; proxies obey within a second.`,
-		Args: exactWorkload,
+		Example: `  gnomon activate chat/faq --candidate openai/gpt-4.1-mini --share 5% --reason "verdict of 3 November"`,
+		Args:    exactWorkload,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -66,9 +67,10 @@ unless --override. Returns once broker and snapshot have it; proxies obey within
 func (a *app) rollbackCmd() *cobra.Command {
 	var reason, actor string
 	cmd := &cobra.Command{
-		Use:   "rollback WORKLOAD --reason \"…\"",
-		Short: "Send a workload back to the models asked for, at once",
-		Args:  exactWorkload,
+		Use:     "rollback WORKLOAD --reason \"…\"",
+		Short:   "Send a workload back to the models asked for, at once",
+		Example: `  gnomon rollback chat/faq --reason "complaints about tone"`,
+		Args:    exactWorkload,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {

@@ -37,10 +37,15 @@ func (a *app) pricesCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(rows)
 			}
-			w := tabwriter.NewWriter(a.stdout, 2, 0, 2, ' ', tabwriter.AlignRight)
-			fmt.Fprintln(w, "provider/model\ttier\tinput\tcache read\tcache write\toutput\tabove tokens\tfrom\t")
+			width := len("provider/model") // a tabwriter aligns all columns to one side: names stand left, numbers right
 			for _, e := range rows {
-				fmt.Fprintf(w, "%s/%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", e.Provider, e.Model, e.Tier, perMillion(e.Input), perMillion(e.CacheRead), perMillion(e.CacheWrite), perMillion(e.Output), above(e.Above), date(e.From))
+				width = max(width, len(e.Provider)+1+len(e.Model))
+			}
+			w := tabwriter.NewWriter(a.stdout, 2, 0, 2, ' ', tabwriter.AlignRight)
+			fmt.Fprintf(w, "%-*s", width, "provider/model")
+			fmt.Fprintln(w, "\ttier\tinput\tcache read\tcache write\toutput\tabove tokens\tfrom\t")
+			for _, e := range rows {
+				fmt.Fprintf(w, "%-*s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", width, e.Provider+"/"+e.Model, e.Tier, perMillion(e.Input), perMillion(e.CacheRead), perMillion(e.CacheWrite), perMillion(e.Output), above(e.Above), date(e.From))
 			}
 			if err := w.Flush(); err != nil {
 				return err
