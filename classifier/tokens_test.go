@@ -8,18 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pkoukk/tiktoken-go"
-	tiktokenloader "github.com/pkoukk/tiktoken-go-loader"
+	"github.com/gnomon-llm/gnomon/internal/tokens"
 )
 
 // TestPredictedTokens measures the prediction against a tokenizer, per kind of
 // text. The figures are the stated error.
 func TestPredictedTokens(t *testing.T) {
-	tiktoken.SetBpeLoader(tiktokenloader.NewOfflineLoader())
-	enc, err := tiktoken.GetEncoding("o200k_base")
-	if err != nil {
-		t.Fatal(err)
-	}
 	kinds := map[string][]string{
 		"prose": {prose(300), prose(3000), prose(12_000)},
 		"German": {"Der Kunde fragt, warum die Rechnung des letzten Monats zweimal abgebucht wurde, und wie der Unterschied zu erklären ist. Bitte antworten Sie höflich und kurz.",
@@ -35,7 +29,7 @@ func TestPredictedTokens(t *testing.T) {
 	for kind, texts := range kinds {
 		for _, text := range texts {
 			f, _ := Assess(chat, chatBody(t, text))
-			want := float64(len(enc.Encode(text, nil, nil)) + 7)
+			want := float64(counted(t, text) + 7)
 			off := float64(f.PromptTokens)/want - 1
 			t.Logf("%-9s %6d bytes: %5.0f tokens, predicted %5d (%+.0f %%)", kind, len(text), want, f.PromptTokens, 100*off)
 			if math.Abs(off) > limit[kind] {
@@ -47,15 +41,10 @@ func TestPredictedTokens(t *testing.T) {
 
 func TestPredictedTokensOfGradedPrompts(t *testing.T) {
 	rows := gradedPrompts(t)
-	tiktoken.SetBpeLoader(tiktokenloader.NewOfflineLoader())
-	enc, err := tiktoken.GetEncoding("o200k_base")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var off []float64
 	for i := 0; i < len(rows); i += 25 {
 		f, _ := Assess(chat, chatBody(t, rows[i]))
-		off = append(off, math.Abs(float64(f.PromptTokens)/float64(len(enc.Encode(rows[i], nil, nil))+7)-1))
+		off = append(off, math.Abs(float64(f.PromptTokens)/float64(counted(t, rows[i])+7)-1))
 	}
 	slices.Sort(off)
 	median, p95 := off[len(off)/2], off[len(off)*95/100]
@@ -63,6 +52,16 @@ func TestPredictedTokensOfGradedPrompts(t *testing.T) {
 	if median > .10 || p95 > .35 {
 		t.Error("the stated error does not hold")
 	}
+}
+
+// counted is what the tokenizer says of a text.
+func counted(t *testing.T, text string) int {
+	t.Helper()
+	n, err := tokens.O200K.Count([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func codeSample(lines int) string {

@@ -25,6 +25,7 @@ var homes = map[string][]string{
 	"gonum.org/v1/gonum":                  {"analyzer"},
 	"github.com/knadh/koanf":              {"internal/config"},
 	"github.com/spf13/cobra":              {"cmd/gnomon"},
+	"github.com/pkoukk/tiktoken-go":       {"internal/tokens"},
 }
 
 // mayImport is the stated direction: what each room may import of ours. Pure
@@ -44,6 +45,7 @@ var mayImport = map[string][]string{
 	"dashboards":          {"schemas", "analyzer", "activation", "classifier", "savings", "dashboards"},
 	"internal/config":     {},
 	"internal/sabotage":   {},
+	"internal/tokens":     {},
 	"internal/spool":      {"schemas", "internal/sabotage"},
 	"internal/pipeline":   {"schemas", "internal/spool", "internal/sabotage"},
 	"e2e/chaos":           {"internal/sabotage"},
