@@ -147,7 +147,7 @@ func TestAProviderThatEchoesAStoredCredentialIsSilenced(t *testing.T) {
 }
 
 func TestANameThatResolvesInsideIsNotConnectedTo(t *testing.T) {
-	p := &Proxy{}
+	rows := map[string]*row{}
 	for _, prov := range []Provider{
 		{Name: "outside", Dialect: "openai", BaseURL: "https://api.example.com"},
 		{Name: "ported", Dialect: "openai", BaseURL: "https://ported.example.com:8443"},
@@ -160,28 +160,28 @@ func TestANameThatResolvesInsideIsNotConnectedTo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.order = append(p.order, row)
+		rows[row.Name] = row
 	}
 	for _, tt := range []struct {
-		name, host, to string
-		refused        bool
+		name, row, host, to string
+		refused             bool
 	}{
-		{"a public address", "api.example.com", "93.184.216.34", false},
-		{"the machine itself", "api.example.com", "127.0.0.1", true},
-		{"the machine itself, in six", "api.example.com", "::1", true},
-		{"four in six", "api.example.com", "::ffff:10.0.0.1", true},
-		{"a private network", "ported.example.com", "192.168.1.1", true},
-		{"a unique local address", "api.example.com", "fd00::1", true},
-		{"cloud metadata", "api.example.com", "169.254.169.254", true},
-		{"carrier-grade NAT", "api.example.com", "100.64.0.1", true},
-		{"nowhere", "api.example.com", "0.0.0.0", true},
-		{"a row that allows it", "llm.corp.example", "10.0.0.1", false},
-		{"a row behind plain http", "vllm", "10.0.0.1", false},
-		{"localhost", "localhost", "127.0.0.1", false},
-		{"an address as it is written", "10.0.0.7", "10.0.0.7", false},
-		{"a forward proxy of the environment", "proxy.corp", "10.0.0.9", false},
+		{"a public address", "outside", "api.example.com", "93.184.216.34", false},
+		{"the machine itself", "outside", "api.example.com", "127.0.0.1", true},
+		{"the machine itself, in six", "outside", "api.example.com", "::1", true},
+		{"four in six", "outside", "api.example.com", "::ffff:10.0.0.1", true},
+		{"a private network", "ported", "ported.example.com", "192.168.1.1", true},
+		{"a unique local address", "outside", "api.example.com", "fd00::1", true},
+		{"cloud metadata", "outside", "api.example.com", "169.254.169.254", true},
+		{"carrier-grade NAT", "outside", "api.example.com", "100.64.0.1", true},
+		{"nowhere", "outside", "api.example.com", "0.0.0.0", true},
+		{"a row that allows it", "allowed", "llm.corp.example", "10.0.0.1", false},
+		{"a row behind plain http", "plain", "vllm", "10.0.0.1", false},
+		{"localhost", "local", "localhost", "127.0.0.1", false},
+		{"an address as it is written", "literal", "10.0.0.7", "10.0.0.7", false},
+		{"a forward proxy of the environment", "outside", "proxy.corp", "10.0.0.9", false},
 	} {
-		if err := p.permit(tt.host, netip.MustParseAddr(tt.to)); (err != nil) != tt.refused {
+		if err := rows[tt.row].permit(tt.host, netip.MustParseAddr(tt.to)); (err != nil) != tt.refused {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -207,6 +207,32 @@ func TestTheDialerRefusesANameThatPointsInside(t *testing.T) {
 	}
 	if ev := r.event(1); ev.Status != schemas.StatusProviderError || ev.UsageSource != schemas.UsageNone {
 		t.Errorf("recorded %s %s", ev.Status, ev.UsageSource)
+	}
+}
+
+// A request that began under a configuration is held to its row, also when a
+// reload has taken the row away before the connection is made.
+func TestARowThatAReloadTookAwayStillRefusesAddressesInside(t *testing.T) {
+	inside := newStandIn(t)
+	defer inside.close()
+	r := newRig(t, func(c *Config, _ *parts) {
+		_, port, _ := strings.Cut(inside.ln.Addr().String(), ":")
+		c.Providers = append(c.Providers, Provider{Name: "rebound", Dialect: "openai", BaseURL: "https://localhost.:" + port})
+		c.BodyTimeout = 5 * time.Second
+	})
+	conn := dial(t, r.addr, "POST /rebound/v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{")
+	eventually(t, "the request has begun", func() bool { return r.p.flights.count() == 1 })
+	next := r.config()
+	next.Providers = next.Providers[:3]
+	if err := r.p.Reload(next); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, "}")
+	if a := readAnswer(t, conn, "POST"); a.StatusCode != 502 {
+		t.Errorf("the client saw %s", seen(a))
+	}
+	if n := len(inside.connections()); n != 0 {
+		t.Errorf("%d connections were made inside", n)
 	}
 }
 

@@ -139,7 +139,7 @@ func (r *row) authorize(client http.Header) http.Header {
 	if r.Dialect == dialect.FamilyAnthropic && h.Get("Anthropic-Version") == "" {
 		h["Anthropic-Version"] = []string{"2023-06-01"}
 	}
-	r.spend(h, "")
+	r.spend(h, nil, "")
 	return h
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"sync"
@@ -156,7 +157,7 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	if at != x.row {
 		req.Header = at.authorize(req.Header)
 	} else if x.stored {
-		at.spend(req.Header, x.storedIn)
+		at.spend(req.Header, x.d, x.storedIn)
 	}
 	switch {
 	case over != nil:
@@ -178,8 +179,8 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	}
 	x.ans.Sent = true
 	x.overhead = time.Since(x.start) - x.waited
-	relay := &informational{w: x.w}
-	resp, err = x.p.upstream.RoundTrip(req.WithContext(wire.WithInformed(x.ctx, relay.got)))
+	relay := &caller{w: x.w, at: at}
+	resp, err = x.p.upstream.RoundTrip(req.WithContext(wire.WithCaller(x.ctx, relay)))
 	relay.stop()
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
@@ -226,15 +227,20 @@ func (x *exchange) address(at *row, model string) *url.URL {
 	return u
 }
 
-// informational relays 1xx answers, but for the 100 that the server itself sends
-// when the body is read.
-type informational struct {
+// caller is an exchange to the client that sends its request. It relays 1xx
+// answers, but for the 100 that the server itself sends when the body is read,
+// and permits addresses by the row that the request goes to: a configuration
+// that was replaced meanwhile cannot widen what it may.
+type caller struct {
+	at   *row
 	mu   sync.Mutex
 	w    http.ResponseWriter
 	done bool
 }
 
-func (i *informational) got(code int, header http.Header) {
+func (i *caller) Permit(name string, to netip.Addr) error { return i.at.permit(name, to) }
+
+func (i *caller) Informed(code int, header http.Header) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.done || code == http.StatusContinue {
@@ -248,7 +254,7 @@ func (i *informational) got(code int, header http.Header) {
 	maps.Copy(h, before)
 }
 
-func (i *informational) stop() {
+func (i *caller) stop() {
 	i.mu.Lock()
 	i.done = true
 	i.mu.Unlock()

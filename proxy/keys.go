@@ -147,22 +147,31 @@ func (x *exchange) deny(status int, kind, message string) bool {
 	return false
 }
 
-// spend puts the stored credential where the caller's key stood, or where the
-// provider's dialect has it.
-func (r *row) spend(h http.Header, in string) {
+// spend puts the stored credential where the provider looks for it: in the header
+// of the dialect that the request is in (nil: the row's), wherever the caller's
+// key stood. AWS and Vertex take bearer tokens in every dialect; Azure, and what
+// is called as Azure is, has a header of its own.
+func (r *row) spend(h http.Header, d *dialect.Dialect, in string) {
+	family, host := r.Dialect, strings.ToLower(r.bareHost())
+	if d != nil && d.Family != "" {
+		family = d.Family
+	}
 	switch {
-	case in == "Authorization":
-		h[in] = []string{"Bearer " + r.APIKey}
-	case in != "":
-		h[in] = []string{r.APIKey}
-	case r.Dialect == dialect.FamilyAnthropic:
+	case strings.HasSuffix(host, ".amazonaws.com"), strings.HasSuffix(host, "aiplatform.googleapis.com"), d != nil && bearers[d.Name]:
+		h["Authorization"] = []string{"Bearer " + r.APIKey}
+	case family == dialect.FamilyAnthropic:
 		h["X-Api-Key"] = []string{r.APIKey}
-	case r.Dialect == dialect.FamilyGemini:
+	case family == dialect.FamilyGemini:
 		h["X-Goog-Api-Key"] = []string{r.APIKey}
+	case in == "Api-Key" || strings.HasSuffix(host, ".azure.com"):
+		h["Api-Key"] = []string{r.APIKey}
 	default:
 		h["Authorization"] = []string{"Bearer " + r.APIKey}
 	}
 }
+
+// bearers are the dialects of AWS and Vertex, wherever they are served.
+var bearers = map[string]bool{dialect.VertexAnthropic: true, dialect.BedrockAnthropic: true, dialect.BedrockConverse: true}
 
 // limits count what each key does at this proxy.
 type limits struct {

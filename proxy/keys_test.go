@@ -3,11 +3,13 @@ package proxy
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/proxy/dialect"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -50,7 +52,10 @@ func TestAGnomonKeyStandsForTheStoredCredential(t *testing.T) {
 	for _, tt := range []struct{ name, request, header, want, path string }{
 		{"as an OpenAI SDK sends it", post("/v1/chat/completions", chatBody, "Authorization: Bearer "+ownKey), "Authorization", "Bearer sk-stored-openai", "/v1/chat/completions"},
 		{"as an Anthropic SDK sends it", post("/v1/messages", opusBody, "x-api-key: "+ownKey), "X-Api-Key", "sk-stored-anthropic", "/v1/messages"},
-		{"as a bearer token to Anthropic", post("/v1/messages", opusBody, "authorization: bearer "+ownKey), "Authorization", "Bearer sk-stored-anthropic", "/v1/messages"},
+		{"as a bearer token to Anthropic, which wants its own header", post("/v1/messages", opusBody, "authorization: bearer "+ownKey), "X-Api-Key", "sk-stored-anthropic", "/v1/messages"},
+		{"as Anthropic's header to OpenAI", post("/v1/chat/completions", chatBody, "x-api-key: "+ownKey), "Authorization", "Bearer sk-stored-openai", "/v1/chat/completions"},
+		{"OpenAI's surface at Anthropic", post("/anthropic/v1/chat/completions", chatBody, "Authorization: Bearer "+ownKey), "Authorization", "Bearer sk-stored-anthropic", "/v1/chat/completions"},
+		{"as Azure's header", post("/v1/chat/completions", chatBody, "api-key: "+ownKey), "Api-Key", "sk-stored-openai", "/v1/chat/completions"},
 		{"in a header of its own", post("/v1/chat/completions", chatBody, "x-gnomon-key: "+ownKey), "Authorization", "Bearer sk-stored-openai", "/v1/chat/completions"},
 		{"in a header of its own, to Anthropic", post("/v1/messages", opusBody, "x-gnomon-key: "+ownKey), "X-Api-Key", "sk-stored-anthropic", "/v1/messages"},
 		{"beside the caller's own credential", post("/v1/chat/completions", chatBody, "x-gnomon-key: "+ownKey, "Authorization: Bearer sk-client"), "Authorization", "Bearer sk-client", "/v1/chat/completions"},
@@ -66,6 +71,11 @@ func TestAGnomonKeyStandsForTheStoredCredential(t *testing.T) {
 				t.Fatalf("answered %s", seen(a))
 			}
 			head, _, _ := strings.Cut(r.up.requests()[0], "\r\n\r\n")
+			for _, name := range credentialHeaders {
+				if own := headerOf(head, name); name != tt.header && strings.Contains(own, "sk-stored") {
+					t.Errorf("%s: %s, too", name, own)
+				}
+			}
 			if _, target, _ := strings.Cut(head, " "); headerOf(head, tt.header) != tt.want || !strings.HasPrefix(target, tt.path+" ") || strings.Contains(head, "gk_") || strings.Contains(head, "gk%5F") {
 				t.Errorf("the provider got\n%s", head)
 			}
@@ -77,6 +87,29 @@ func TestAGnomonKeyStandsForTheStoredCredential(t *testing.T) {
 				t.Errorf("the key is recorded or logged: %v", err)
 			}
 		})
+	}
+}
+
+func TestAStoredCredentialStandsWhereItsProviderLooks(t *testing.T) {
+	for _, tt := range []struct{ name, dialect, url, path, in, header string }{
+		{"Gemini, for a caller with a bearer token", "gemini", "https://generativelanguage.googleapis.com", "/v1beta/models/g:generateContent", "Authorization", "X-Goog-Api-Key"},
+		{"Gemini's compatible surface", "gemini", "https://generativelanguage.googleapis.com", "/v1beta/openai/chat/completions", "Authorization", "Authorization"},
+		{"a path that nobody reads has its row's", "gemini", "https://generativelanguage.googleapis.com", "/v1beta/files", "Authorization", "X-Goog-Api-Key"},
+		{"Vertex", "gemini", "https://europe-west1-aiplatform.googleapis.com", "/v1/projects/p/locations/l/publishers/google/models/g:generateContent", "X-Goog-Api-Key", "Authorization"},
+		{"Bedrock", "anthropic", "https://bedrock-runtime.eu-central-1.amazonaws.com", "/model/anthropic.claude/invoke", "X-Api-Key", "Authorization"},
+		{"Bedrock behind a name of one's own", "anthropic", "https://llm.corp.example", "/model/anthropic.claude/converse", "X-Api-Key", "Authorization"},
+		{"Azure, for a caller with a bearer token", "openai", "https://our.openai.azure.com:443", "/openai/v1/chat/completions", "Authorization", "Api-Key"},
+		{"Claude at Azure", "anthropic", "https://our.services.ai.azure.com/anthropic", "/v1/messages", "Authorization", "X-Api-Key"},
+	} {
+		at, err := newRow(Provider{Name: "p", Dialect: tt.dialect, BaseURL: tt.url, APIKey: "sk"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{}
+		at.spend(h, dialect.Of("POST", tt.path), tt.in)
+		if len(h) != 1 || !strings.HasSuffix(h.Get(tt.header), "sk") {
+			t.Errorf("%s: %v, want %s", tt.name, h, tt.header)
+		}
 	}
 }
 

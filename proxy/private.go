@@ -12,33 +12,32 @@ import (
 // inside, where a stored credential or a caller's key has no business.
 var errPrivate = errors.New("the provider's name resolves to a private address, which its row does not allow (allow_private)")
 
-// permit is asked for each connection, with the name that was dialled and the
-// address it resolved to, so that no later answer of a name server can differ
-// from the one that was checked. Whoever writes an address, localhost or plain
-// http has said that the provider is inside; a name behind https is taken to be
-// outside unless its row says otherwise.
-func (p *Proxy) permit(host string, to netip.Addr) error {
+// permit is asked for each connection made for a request to this row, with the
+// name that is dialled and the address it resolved to, so that no later answer of
+// a name server can differ from the one that was checked. Whoever writes an
+// address, localhost or plain http has said that the provider is inside; a name
+// behind https is taken to be outside unless its row says otherwise. Another name
+// than the row's is a forward proxy of the environment.
+func (r *row) permit(host string, to netip.Addr) error {
 	if !inside(to.Unmap()) {
 		return nil
 	}
-	known := false
-	for _, r := range p.order {
-		name := r.host
-		if bare, _, err := net.SplitHostPort(name); err == nil {
-			name = bare
-		}
-		if !strings.EqualFold(strings.Trim(name, "[]"), host) {
-			continue
-		}
-		known = true
-		if _, err := netip.ParseAddr(host); err == nil || host == "localhost" || r.scheme == "http" || r.AllowPrivate {
-			return nil
-		}
+	if !strings.EqualFold(r.bareHost(), host) || host == "localhost" || r.scheme == "http" || r.AllowPrivate {
+		return nil
 	}
-	if !known {
-		return nil // not a provider: a forward proxy of the environment
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
 	}
 	return fmt.Errorf("%s: %w", host, errPrivate)
+}
+
+// bareHost is the row's host without port and brackets.
+func (r *row) bareHost() string {
+	name := r.host
+	if bare, _, err := net.SplitHostPort(name); err == nil {
+		name = bare
+	}
+	return strings.Trim(name, "[]")
 }
 
 // inside are the addresses of private networks, of the machine itself and of

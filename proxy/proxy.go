@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -105,7 +104,7 @@ func (l *life) configure(cfg Config) (*Proxy, error) {
 	case was != nil && was.cfg.Upstream == nil && was.cfg.ConnectTimeout == cfg.ConnectTimeout && was.cfg.HeaderTimeout == cfg.HeaderTimeout:
 		p.upstream = was.upstream // its connections stay
 	default:
-		p.upstream = newUpstream(&p.cfg, func(name string, to netip.Addr) error { return l.current.Load().permit(name, to) })
+		p.upstream = newUpstream(&p.cfg)
 	}
 	p.engine = p.routes()
 	l.flights.bound(cfg.MaxInFlight)

@@ -19,15 +19,11 @@ import (
 // Config configures a Client.
 type Config struct {
 	ConnectTimeout time.Duration // to a provider, and as long again for TLS
-	HeaderTimeout  time.Duration // from the request's last byte to the answer's head
+	HeaderTimeout  time.Duration // from the request's last byte to the answer's head; also until a provider takes the next bytes of a request
 	IdleTimeout    time.Duration // of a connection between two requests; default 90 s
 	MaxIdle        int           // connections kept per host; default 1,024
 	MaxHead        int64         // bytes of an answer's head, with the 1xx before it; default 1 MiB
 	TLS            *tls.Config   // nil: the system's roots, TLS 1.2 and above
-
-	// Permit is asked for each connection about to be made, with the name that was
-	// dialled and the address it resolved to; nil permits all.
-	Permit func(name string, to netip.Addr) error
 }
 
 // Client sends requests. It is for concurrent use.
@@ -79,14 +75,28 @@ func New(c Config) *Client {
 	return cl
 }
 
-type informedKey struct{}
+// Caller is who makes a request. Its methods may be called by goroutines of the
+// client's.
+type Caller interface {
+	// Informed is told of each 1xx answer but 101.
+	Informed(code int, h http.Header)
+	// Permit is asked before a connection is made for the request, with the name
+	// that is dialled and the address it resolved to.
+	Permit(name string, to netip.Addr) error
+}
 
-// Informed is told of each 1xx answer but 101.
-type Informed func(code int, h http.Header)
+type callerKey struct{}
 
-// WithInformed makes a context whose request tells f of 1xx answers.
-func WithInformed(ctx context.Context, f Informed) context.Context {
-	return context.WithValue(ctx, informedKey{}, f)
+// WithCaller makes a context whose request is c's. Without one nobody is told,
+// and every address is permitted.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// callerOf is nil where a context names none.
+func callerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
 }
 
 // errChoseHTTP2 says that a provider wants to be spoken to in HTTP/2.
@@ -119,9 +129,9 @@ func (cl *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // foreign sends a request by net/http's Transport.
 func (cl *Client) foreign(r *http.Request) (*http.Response, error) {
-	if informed, ok := r.Context().Value(informedKey{}).(Informed); ok {
+	if caller := callerOf(r.Context()); caller != nil {
 		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			informed(code, http.Header(h))
+			caller.Informed(code, http.Header(h))
 			return nil
 		}}))
 	}
@@ -250,8 +260,10 @@ func (h *host) sweep(limit time.Duration) {
 }
 
 // dial opens a socket, if the address that the name resolved to is permitted.
+// net/http's Transport, which dials by itself, hands the request's values on.
 func (cl *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	if cl.cfg.Permit == nil {
+	caller := callerOf(ctx)
+	if caller == nil {
 		return cl.dialer.DialContext(ctx, network, addr)
 	}
 	name, _, err := net.SplitHostPort(addr)
@@ -264,7 +276,7 @@ func (cl *Client) dial(ctx context.Context, network, addr string) (net.Conn, err
 		if err != nil {
 			return err
 		}
-		return cl.cfg.Permit(name, to.Addr())
+		return caller.Permit(name, to.Addr())
 	}
 	return d.DialContext(ctx, network, addr)
 }
@@ -279,7 +291,8 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 	if h.https {
 		cfg := h.cl.tls.Clone()
 		cfg.ServerName = h.name
-		sec := tls.Client(raw, cfg)
+		c.records = &records{Conn: raw}
+		sec := tls.Client(c.records, cfg)
 		limit, stop := context.WithTimeout(ctx, h.cl.cfg.ConnectTimeout)
 		err := sec.HandshakeContext(limit)
 		stop()

@@ -17,13 +17,15 @@ import (
 // conn is one connection to a provider. It belongs to one request at a time.
 type conn struct {
 	net.Conn
-	raw   net.Conn // below TLS
-	host  *host
-	r     *bufio.Reader
-	left  int64 // bytes of a head that may still come
-	since time.Time
-	fd    syscall.RawConn
-	until time.Time // the read deadline as it is set
+	raw     net.Conn // below TLS
+	host    *host
+	records *records // what TLS was given; nil without TLS
+	r       *bufio.Reader
+	left    int64 // bytes of a head that may still come
+	since   time.Time
+	fd      syscall.RawConn
+	until   time.Time // the read deadline as it is set
+	takes   time.Time // the write deadline as it is set
 }
 
 func (c *conn) init() {
@@ -83,7 +85,7 @@ func (c *conn) roundTrip(r *http.Request, reused bool) (*http.Response, error) {
 	}
 	out, wrote, sendErr := c.send(r)
 	if sendErr != nil && wrote == 0 {
-		if reused && !errors.Is(sendErr, errUnwritable) {
+		if reused && !errors.Is(sendErr, errUnwritable) && !timedOut(sendErr) {
 			sendErr = errUnseen
 		}
 		return fail(sendErr)
@@ -139,8 +141,8 @@ func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
 			}
 			return resp, nil
 		}
-		if informed, ok := r.Context().Value(informedKey{}).(Informed); ok {
-			informed(resp.StatusCode, resp.Header)
+		if caller := callerOf(r.Context()); caller != nil {
+			caller.Informed(resp.StatusCode, resp.Header)
 		}
 	}
 }
@@ -217,9 +219,13 @@ func (w *writing) finish(read, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over, w.read, w.err = true, read, err
-	if read != nil {
+	switch {
+	case read != nil:
 		w.c.raw.Close()
-	} else if !w.head {
+	case w.head:
+	case timedOut(err): // the wait is over, too
+		_ = w.c.SetReadDeadline(time.Unix(1, 0))
+	default:
 		w.c.setHeadDeadline()
 	}
 }
@@ -254,11 +260,14 @@ func (w *writing) failed() error {
 // quietTLS reports whether TLS holds no bytes that nobody asked for: it reads ahead,
 // so a second answer may stand behind the first where neither the reader nor the
 // socket shows it, and the next caller would take it for theirs. A deadline in the
-// past lets it hand out what it has and asks the socket for nothing. A record that
-// has come in part is not seen.
+// past lets it hand out what it has and asks the socket for nothing; of a record
+// that has come in part it says nothing, so those are counted below it.
 func (c *conn) quietTLS() bool {
-	if c.Conn == c.raw {
+	if c.records == nil {
 		return true
+	}
+	if c.records.inside() {
+		return false
 	}
 	c.until = time.Unix(1, 0)
 	_ = c.SetReadDeadline(c.until)
@@ -274,3 +283,32 @@ func timedOut(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
 }
+
+// records follows where TLS records begin and end in what is read, to know
+// whether one has come in part. It is used by one goroutine at a time.
+type records struct {
+	net.Conn
+	head [5]byte // type, version, length
+	have int     // bytes of head
+	left int     // bytes of the record that have not come
+}
+
+func (r *records) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	for b := p[:n]; len(b) > 0; {
+		if r.left > 0 {
+			k := min(r.left, len(b))
+			r.left, b = r.left-k, b[k:]
+			continue
+		}
+		k := copy(r.head[r.have:], b)
+		r.have, b = r.have+k, b[k:]
+		if r.have == len(r.head) {
+			r.have, r.left = 0, int(r.head[3])<<8|int(r.head[4])
+		}
+	}
+	return n, err
+}
+
+// inside reports whether a record has come in part.
+func (r *records) inside() bool { return r.have > 0 || r.left > 0 }

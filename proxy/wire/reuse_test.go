@@ -180,3 +180,135 @@ func TestAGetThatWaitedInVainIsNotSentAgain(t *testing.T) {
 		t.Errorf("the provider saw it %d times; %v", seen.Load(), err)
 	}
 }
+
+// torn sends, with its first answer, the beginning of a record that it finishes
+// with the second: to the socket the connection looks quiet in between.
+type torn struct {
+	*tls.Conn
+	below *splitting
+}
+
+func (c *torn) Write(p []byte) (int, error) {
+	c.below.split = true
+	defer func() { c.below.split = false }()
+	n, err := c.Conn.Write(p)
+	if err == nil {
+		_, err = io.WriteString(c.Conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSECRET")
+	}
+	return n, err
+}
+
+// splitting holds back all but a few bytes of the second record of an answer
+// until it is written again, and sends both in one packet.
+type splitting struct {
+	net.Conn
+	split bool
+	first []byte
+	later []byte
+}
+
+func (c *splitting) Write(p []byte) (int, error) {
+	switch {
+	case !c.split:
+		return c.Conn.Write(p)
+	case c.first == nil:
+		c.first = append(c.later, p...)
+		return len(p), nil
+	default:
+		const part = 9 // of a record: its head, and some of what it holds
+		_, err := c.Conn.Write(append(c.first, p[:part]...))
+		c.first, c.later = nil, append([]byte(nil), p[part:]...)
+		return len(p), err
+	}
+}
+
+func TestAConnectionWithAPartOfARecordReadAheadIsNotUsedAgain(t *testing.T) {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	var conns atomic.Int32
+	addr := answering(t, func(raw net.Conn) net.Conn {
+		conns.Add(1)
+		below := &splitting{Conn: raw}
+		return &torn{tls.Server(below, &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12}), below}
+	}, func(r *http.Request) string {
+		return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfor " + r.URL.Path[1:]
+	})
+	cl := New(Config{ConnectTimeout: time.Second, HeaderTimeout: 5 * time.Second, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}})
+	defer cl.CloseIdleConnections()
+	for _, name := range []string{"0", "1", "2"} {
+		got, err := post(t, cl, "https://"+addr+"/"+name, Whole([]byte("x")), 1)
+		if err != nil || got != "for "+name {
+			t.Errorf("request %s got %q, %v", name, got, err)
+		}
+	}
+	if n := conns.Load(); n != 3 {
+		t.Errorf("%d connections for 3 requests", n)
+	}
+}
+
+func TestRecordsAreCountedHoweverTheyArrive(t *testing.T) {
+	stream := []byte("\x17\x03\x03\x00\x03abc\x17\x03\x03\x00\x00\x15\x03\x03\x01\x00")
+	stream = append(stream, make([]byte, 256)...)
+	ends := map[int]bool{0: true, 8: true, 13: true, len(stream): true}
+	for size := 1; size < len(stream); size += 7 {
+		here, there := net.Pipe()
+		go func() { _, _ = there.Write(stream); there.Close() }()
+		r := &records{Conn: here}
+		buf := make([]byte, size)
+		for at := 0; ; {
+			n, err := r.Read(buf)
+			if at += n; r.inside() == ends[at] {
+				t.Fatalf("in pieces of %d: inside a record at byte %d: %v", size, at, r.inside())
+			}
+			if err != nil {
+				break
+			}
+		}
+		here.Close()
+	}
+}
+
+func TestAProviderThatReadsNothingEndsTheRequestInTime(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		body io.ReadCloser
+		size int64
+	}{
+		{"a large body at hand", Whole(make([]byte, 64<<20)), 64 << 20},
+		{"a body as it comes", stream{zeros{}}, -1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newProvider(t, func(_ *provider, _ int, c net.Conn, _ *bufio.Reader) {
+				_ = c.(*net.TCPConn).SetReadBuffer(1 << 10)
+				time.Sleep(time.Second) // reads nothing; the client must have left long before
+			})
+			cl := newClient(t, Config{HeaderTimeout: 200 * time.Millisecond})
+			r := request(p, "POST", row.body, row.size)
+			began := time.Now()
+			_, _, err := roundTrip(cl, r)
+			if err == nil || !timedOut(err) || time.Since(began) > 900*time.Millisecond {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+		})
+	}
+}
+
+// A head goes out before anything else watches the clock. Sockets on one machine
+// take it whole; a pipe does not.
+func TestAHeadThatNobodyTakesEndsInTime(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	c := &conn{host: &host{cl: New(Config{HeaderTimeout: 100 * time.Millisecond})}, Conn: here, raw: here}
+	c.init()
+	defer c.Close()
+	r, err := http.NewRequest(http.MethodPost, "http://h/", Whole([]byte("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = 1
+	if _, err := c.roundTrip(r, true); !timedOut(err) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -18,6 +18,9 @@ import (
 // answers and reads no further.
 const inline = 64 << 10
 
+// piece is how much of a request a provider has one timeout to take.
+const piece = 256 << 10
+
 // errUnwritable: the request cannot be said in HTTP/1.1.
 var errUnwritable = errors.New("the request cannot be written")
 
@@ -69,7 +72,7 @@ func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
 	if hand && len(at.b) <= inline {
 		buf, aside = appendBody(buf, at.b, r), false
 	}
-	wrote, err = c.Conn.Write(buf)
+	wrote, err = c.write(buf)
 	if err != nil || !aside {
 		if hand && wrote > 0 {
 			_ = at.Close() // with nothing written it may be sent again
@@ -83,7 +86,7 @@ func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
 	out = &writing{c: c}
 	go func() {
 		if hand && r.ContentLength >= 0 {
-			_, err := c.Conn.Write(at.b)
+			_, err := c.write(at.b)
 			_ = at.Close()
 			out.finish(nil, err)
 			return
@@ -91,6 +94,26 @@ func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
 		out.finish(c.copyBody(r))
 	}()
 	return out, wrote, nil
+}
+
+// write sends bytes, and bounds the time in which the provider takes each piece
+// of them: one that reads nothing must not hold a request for ever. As with
+// reads, a deadline that is young enough serves again.
+func (c *conn) write(p []byte) (wrote int, err error) {
+	d := c.host.cl.cfg.HeaderTimeout
+	for {
+		piece := p[wrote:min(len(p), wrote+piece)]
+		if d > 0 {
+			if now := time.Now(); c.takes.Sub(now) < d-d/16 {
+				c.takes = now.Add(d)
+				_ = c.SetWriteDeadline(c.takes)
+			}
+		}
+		n, err := c.Conn.Write(piece)
+		if wrote += n; err != nil || wrote == len(p) {
+			return wrote, err
+		}
+	}
 }
 
 // appendHead makes the head: the request line, and the headers as they are. The
@@ -189,14 +212,14 @@ func (c *conn) copyBody(r *http.Request) (readErr, err error) {
 				copy(buf[room+n:], "\r\n")
 				piece = buf[room-len(size) : room+n+2]
 			}
-			if _, err := c.Conn.Write(piece); err != nil {
+			if _, err := c.write(piece); err != nil {
 				return nil, err
 			}
 		}
 		switch {
 		case err == io.EOF: //nolint:errorlint // readers return it bare
 			if r.ContentLength < 0 {
-				_, err = c.Conn.Write(appendEnd(nil, r.Trailer))
+				_, err = c.write(appendEnd(nil, r.Trailer))
 				return nil, err
 			}
 			if sent < r.ContentLength {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -363,6 +364,12 @@ func TestAHeadThatCameLetsTheBodyTakeItsTime(t *testing.T) {
 	}
 }
 
+// listener is a Caller that permits every address.
+type listener func(code int, h http.Header)
+
+func (f listener) Informed(code int, h http.Header) { f(code, h) }
+func (listener) Permit(string, netip.Addr) error    { return nil }
+
 func TestInformationalAnswersAreTold(t *testing.T) {
 	p := newProvider(t, func(p *provider, _ int, c net.Conn, r *bufio.Reader) {
 		_, _ = r.ReadString('\n')
@@ -370,7 +377,7 @@ func TestInformationalAnswersAreTold(t *testing.T) {
 		_, _ = io.Copy(io.Discard, c)
 	})
 	var told []string
-	ctx := WithInformed(t.Context(), func(code int, h http.Header) { told = append(told, fmt.Sprint(code, h.Get("Link"))) })
+	ctx := WithCaller(t.Context(), listener(func(code int, h http.Header) { told = append(told, fmt.Sprint(code, h.Get("Link"))) }))
 	if _, body, err := roundTrip(newClient(t, Config{}), request(p, "GET", nil, 0).WithContext(ctx)); err != nil || body != "ok" || fmt.Sprint(told) != "[103</a> 102]" {
 		t.Errorf("%q %v, told %v", body, err, told)
 	}
