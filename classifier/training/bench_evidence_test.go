@@ -20,6 +20,7 @@ type figures struct {
 	one, two            float64 // weak share at −1 pp, −2 pp
 	ece                 float64
 	rows                int
+	forecasts           []Forecast // of one draw; a mean over draws has none
 }
 
 func (f figures) add(g figures, weight float64) figures {
@@ -62,12 +63,13 @@ func calibrated(evidence, test []said) figures {
 	}
 	g, a, means := calibration.Fit(gain, SteepestGain), calibration.Fit(adequate, 1), workloadMeans(rowsOf(evidence))
 	fitted := curve(test, func(s *said) float64 { return g.Predict(s.row.Workload, s.score/65535) })
-	var f []Forecast
-	for _, s := range test {
-		f = append(f, Forecast{max(0, min(a.Predict(s.row.Workload, s.adequate), 1)), s.row.Adequate()})
+	f := make([]Forecast, len(test))
+	for i, s := range test {
+		f[i] = Forecast{max(0, min(a.Predict(s.row.Workload, s.adequate), 1)), s.row.Adequate()}
 	}
 	return figures{
-		prior: curve(test, func(s *said) float64 { return s.score }).APGR(), fitted: fitted.APGR(),
+		forecasts: f,
+		prior:     curve(test, func(s *said) float64 { return s.score }).APGR(), fitted: fitted.APGR(),
 		mean: curve(test, func(s *said) float64 { return means[s.row.Workload] }).APGR(),
 		one:  fitted.WeakShare(.01), two: fitted.WeakShare(.02), ece: ECE(f), rows: len(test),
 	}
