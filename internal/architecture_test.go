@@ -23,6 +23,7 @@ var homes = map[string][]string{
 	"github.com/ebitengine/purego":        {"internal/embedded"},
 	"github.com/twmb/franz-go":            {"internal/embedded"},
 	"gonum.org/v1/gonum":                  {"analyzer"},
+	"gonum.org/v1/plot":                   {"classifier/training"},
 	"github.com/knadh/koanf":              {"internal/config"},
 	"github.com/spf13/cobra":              {"cmd/gnomon"},
 	"github.com/pkoukk/tiktoken-go":       {"internal/tokens"},

@@ -3,7 +3,9 @@ package training
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"image/color"
+	imagedraw "image/draw"
 	"image/png"
 	"math"
 	"os"
@@ -29,6 +31,17 @@ var (
 type panel struct {
 	title string
 	rows  []Forecast
+}
+
+// shades are the diagrams' colours, each from itself to white.
+func shades() (out color.Palette) {
+	for _, c := range []color.NRGBA{{A: 0xff}, blue, lightBlue, grey} {
+		for k := range 16 {
+			mix := func(v uint8) uint8 { return uint8((int(v)*(15-k) + 0xff*k) / 15) }
+			out = append(out, color.NRGBA{mix(c.R), mix(c.G), mix(c.B), 0xff})
+		}
+	}
+	return append(out, lightGrey)
 }
 
 // wilson is the 95 % interval of a share of n (Wilson 1927): it holds near 0 and
@@ -121,7 +134,7 @@ func (p *panel) counts() (*plot.Plot, error) {
 		return nil, err
 	}
 	for i := range figures.TextStyle {
-		figures.TextStyle[i].Font.Size, figures.TextStyle[i].XAlign = 6.5, draw.XCenter
+		figures.TextStyle[i].Font.Variant, figures.TextStyle[i].Font.Size, figures.TextStyle[i].XAlign = "Sans", 6.5, draw.XCenter
 	}
 	figures.Offset.Y = 2
 	d.Add(lines(), h, figures)
@@ -140,7 +153,7 @@ func drawPanels(panels []panel) ([]byte, error) {
 	img := vgimg.NewWith(vgimg.UseWH(width*vg.Length(len(panels)), upper+lower), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
 	whole := draw.New(img)
 	for i := range panels {
-		left, right := width*vg.Length(i)+6, -width*vg.Length(len(panels)-i-1)-10
+		left, right := width*vg.Length(i)+16, -width*vg.Length(len(panels)-i-1)-10
 		above, err := panels[i].reliability()
 		if err != nil {
 			return nil, err
@@ -155,7 +168,9 @@ func drawPanels(panels []panel) ([]byte, error) {
 		below.Draw(draw.Crop(bottom, a.Min.X-b.Min.X, a.Max.X-b.Max.X, 0, 0))
 	}
 	var out bytes.Buffer
-	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, img.Image())
+	few := image.NewPaletted(img.Image().Bounds(), shades()) // a quarter of the bytes
+	imagedraw.Draw(few, few.Bounds(), img.Image(), image.Point{}, imagedraw.Src)
+	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, few)
 	return out.Bytes(), err
 }
 
