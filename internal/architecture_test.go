@@ -25,6 +25,7 @@ var homes = map[string][]string{
 	"gonum.org/v1/gonum":                  {"analyzer"},
 	"gonum.org/v1/plot":                   {"classifier/training"},
 	"github.com/knadh/koanf":              {"internal/config"},
+	"github.com/failsafe-go/failsafe-go":  {"proxy"},
 	"github.com/spf13/cobra":              {"cmd/gnomon"},
 	"github.com/pkoukk/tiktoken-go":       {"internal/tokens"},
 }

@@ -27,6 +27,12 @@ type Provider struct {
 	// AllowPrivate permits that a name behind https resolves to an address inside.
 	AllowPrivate bool
 	Simulated    bool // its traffic is marked as simulated
+
+	// Its own bounds; zero takes the data plane's.
+	ConnectTimeout, HeaderTimeout, IdleTimeout, TotalTimeout time.Duration
+
+	Retry   Retry   // of requests that are routed here
+	Breaker Breaker // of each of its models
 }
 
 // Config configures the data plane. Zero values take the stated defaults.
@@ -40,6 +46,7 @@ type Config struct {
 	ConnectTimeout time.Duration // to a provider, with TLS; default 10 s
 	HeaderTimeout  time.Duration // from the request's last byte to the answer's head; default 10 min
 	IdleTimeout    time.Duration // between two reads from a provider; default 5 min
+	TotalTimeout   time.Duration // for a call to a provider, its answer included; default none
 	HeadTimeout    time.Duration // for a client's whole head; default 30 s
 	BodyTimeout    time.Duration // between two reads of a client's body; default 60 s
 	DrainTimeout   time.Duration // for answers in flight when asked to stop; default 30 s
@@ -107,6 +114,22 @@ func (c *Config) Validate() error {
 type row struct {
 	Provider
 	scheme, host, base string // base: escaped path without a trailing slash
+	upstream           Upstream
+	budget             budget // of repetitions
+}
+
+// inherit sets what the row leaves to the data plane.
+func (r *row) inherit(c *Config) {
+	for _, of := range []struct {
+		own *time.Duration
+		all time.Duration
+	}{{&r.ConnectTimeout, c.ConnectTimeout}, {&r.HeaderTimeout, c.HeaderTimeout}, {&r.IdleTimeout, c.IdleTimeout}, {&r.TotalTimeout, c.TotalTimeout}} {
+		if *of.own <= 0 {
+			*of.own = of.all
+		}
+	}
+	r.Retry.defaults()
+	r.Breaker.defaults()
 }
 
 func newRow(p Provider) (*row, error) {

@@ -61,7 +61,7 @@ func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent
 	if read.Cost.Known && ev.UsageSource == schemas.UsageProvider {
 		o.stated(&ev, read.Cost)
 	}
-	ev.Extra = notes(&ev, r, read)
+	ev.Extra = notes(&ev, r, a, read)
 	return ev
 }
 
@@ -167,9 +167,13 @@ func (o *Observer) stated(ev *schemas.RequestEvent, charged schemas.OptUSD) {
 }
 
 // notes are facts that have no column of their own, as the members of extra.
-func notes(ev *schemas.RequestEvent, r *Request, read *dialect.Answer) string {
+func notes(ev *schemas.RequestEvent, r *Request, a *Answer, read *dialect.Answer) string {
 	n := schemas.Notes{UsageMended: read.Odd && ev.UsageSource != schemas.UsageNone, ServerTools: read.ServerTools, Idempotency: r.Idempotency,
-		CostStated: read.Cost.Known && ev.Cost == read.Cost && ev.UsageSource == schemas.UsageProvider}
+		CostStated:    read.Cost.Known && ev.Cost == read.Cost && ev.UsageSource == schemas.UsageProvider,
+		AttemptFailed: a.Reason, AttemptsLost: a.Lost}
+	if a.Failed > 0 {
+		n.Attempts = a.Failed + 1 // and the call that the event is of
+	}
 	if n == (schemas.Notes{}) {
 		return ""
 	}

@@ -32,6 +32,8 @@ type exchange struct {
 	start       time.Time
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
+	at          *row        // where the call under way goes
+	total       *time.Timer // ends it, where its row bounds it; else nil
 
 	body   []byte  // of the request, when whole
 	pooled *[]byte // body's memory, where it is to be used again
@@ -63,6 +65,8 @@ type exchange struct {
 // Causes that end an exchange from our side.
 var (
 	errIdle      = errors.New("the provider sent nothing for too long")
+	errFirstByte = errors.New("the candidate's answer did not begin in time")
+	errTotal     = errors.New("the provider's answer took longer than is allowed")
 	errCutOff    = errors.New("gnomon was asked to stop")
 	errBodyStall = errors.New("the client's body did not arrive in time")
 )
@@ -138,6 +142,9 @@ func (x *exchange) close() {
 		x.setStatus(schemas.StatusRefused, "internal")
 	}
 	x.cancel(nil)
+	if x.total != nil {
+		x.total.Stop()
+	}
 	x.end()
 	x.release()
 	x.freeBody()

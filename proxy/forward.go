@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
@@ -37,102 +36,6 @@ func (x *exchange) forward() {
 // routed reports whether the decision, which was waited for, says to act.
 func (x *exchange) routed() bool {
 	return x.acts && x.req.Peek.Readable() && x.decision.d.Route.Model != ""
-}
-
-// tryCandidate sends the request to its candidate. It returns false when the
-// baseline must answer: then nothing has reached the client.
-func (x *exchange) tryCandidate(to Route) bool {
-	at := x.p.rows[to.Provider]
-	if at == nil || (at != x.row && at.APIKey == "") {
-		return false
-	}
-	name := to.String()
-	over, err := x.cross(at, to)
-	if err != nil {
-		return false // looked at before it was decided: only a body that changed meanwhile
-	}
-	resp, cut, err := x.send(at, to.Model, over)
-	why := ""
-	switch {
-	case err != nil && (x.gone() || x.upload.failed() != nil):
-		x.sendFailed(err)
-		return true
-	case err != nil:
-		why = "unreachable"
-	case resp.StatusCode >= 400:
-		// Whatever the candidate objects to, the caller asked for the baseline.
-		if why = http.StatusText(resp.StatusCode); why == "" { // 529 has no name
-			why = "status " + strconv.Itoa(resp.StatusCode)
-		}
-		if c := resp.StatusCode; c != 400 && c != 413 && c != 422 { // those are about the request
-			x.p.health.note(name, false, x.req.Ts)
-		}
-	case over != nil:
-		why = over.begin(x, resp)
-	default:
-		why = x.firstBytes(resp, x.d)
-	}
-	if why != "" {
-		if resp != nil {
-			resp.Body.Close()
-		}
-		if err != nil || resp.StatusCode < 400 {
-			x.p.health.note(name, false, x.req.Ts)
-		}
-		x.p.metrics.fallbacks.WithLabelValues(name, why).Inc()
-		return false
-	}
-	x.p.health.note(name, true, x.req.Ts)
-	x.ans.Provider, x.ans.ServedModel = to.Provider, to.Model
-	x.w.Header()[headerRoute] = []string{name}
-	if over != nil {
-		over.relay(x, resp)
-	} else {
-		x.relay(resp, cut)
-	}
-	return true
-}
-
-// firstBytes waits for the first bytes of a candidate's answer, so that one that
-// dies or errs before them can still be replaced.
-func (x *exchange) firstBytes(resp *http.Response, d *dialect.Dialect) (why string) {
-	buf := make([]byte, 4096)
-	stop := x.watchIdle()
-	n, err := resp.Body.Read(buf)
-	stop.end()
-	if n == 0 && err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
-		return "died"
-	}
-	if contentType := resp.Header.Get("Content-Type"); dialect.IsEventStream(contentType) && resp.Header.Get("Content-Encoding") == "" {
-		r := d.NewReader(contentType, len(buf))
-		_, _ = r.Write(buf[:n])
-		if r.Failed() {
-			return "error event"
-		}
-	}
-	resp.Body = &rejoined{first: buf[:n], err: err, ReadCloser: resp.Body}
-	return ""
-}
-
-// rejoined is a body whose first read was done ahead.
-type rejoined struct {
-	first []byte
-	err   error
-	io.ReadCloser
-}
-
-func (r *rejoined) Read(p []byte) (int, error) {
-	if len(r.first) > 0 {
-		n := copy(p, r.first)
-		if r.first = r.first[n:]; len(r.first) > 0 {
-			return n, nil
-		}
-		return n, r.err
-	}
-	if r.err != nil {
-		return 0, r.err
-	}
-	return r.ReadCloser.Read(p)
 }
 
 // send makes the request to a provider and waits for the answer's head. With a
@@ -179,14 +82,28 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	}
 	x.ans.Sent = true
 	x.overhead = time.Since(x.start) - x.waited
+	x.bound(at)
 	relay := &caller{w: x.w, at: at}
-	resp, err = x.p.upstream.RoundTrip(req.WithContext(wire.WithCaller(x.ctx, relay)))
+	resp, err = at.upstream.RoundTrip(req.WithContext(wire.WithCaller(x.ctx, relay)))
 	relay.stop()
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
+	if notSent(err) {
 		x.ans.Sent = false
 	}
 	return resp, cut, err
+}
+
+// bound begins the time that a call to a provider may take in all, where its row
+// has one.
+func (x *exchange) bound(at *row) {
+	x.at = at
+	if x.total != nil {
+		x.total.Stop()
+		x.total = nil
+	}
+	if at.TotalTimeout > 0 {
+		cancel := x.cancel
+		x.total = time.AfterFunc(at.TotalTimeout, func() { cancel(errTotal) })
+	}
 }
 
 // setBody gives a request a body that is at hand.
@@ -263,13 +180,18 @@ func (i *caller) stop() {
 // sendFailed ends a request to which no answer came.
 func (x *exchange) sendFailed(err error) {
 	var timeout net.Error
+	late := errors.As(err, &timeout) && timeout.Timeout()
 	switch {
 	case x.upload.failed() != nil:
 		x.bodyFailed(x.upload.failed())
 	case x.gone():
 		x.leave()
 		x.abort()
-	case errors.Is(context.Cause(x.ctx), errIdle), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(context.Cause(x.ctx), errTotal):
+		x.refuse(dialect.Fault{Status: http.StatusGatewayTimeout, Kind: "total_timeout", Message: "gnomon: the provider " + x.row.Name + " took longer for its answer than is allowed (total_timeout)"}, schemas.StatusTimeout)
+	case late && notSent(err):
+		x.refuse(dialect.Fault{Status: http.StatusGatewayTimeout, Kind: "connect_timeout", Message: "gnomon: no connection to the provider " + x.row.Name + " in time"}, schemas.StatusTimeout)
+	case errors.Is(context.Cause(x.ctx), errIdle), late:
 		x.refuse(dialect.Fault{Status: http.StatusGatewayTimeout, Kind: "upstream_timeout", Message: "gnomon: the provider " + x.row.Name + " did not answer in time"}, schemas.StatusTimeout)
 	default:
 		x.p.log.Warn("provider unreachable", "provider", x.row.Name, "request_id", x.id, "error", plainError(err))

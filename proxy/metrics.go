@@ -23,6 +23,9 @@ type metrics struct {
 	tokens    *prometheus.CounterVec
 	cost      *prometheus.CounterVec
 	fallbacks *prometheus.CounterVec
+	retries   *prometheus.CounterVec
+	unretried *prometheus.CounterVec
+	ejections *prometheus.CounterVec
 	unsaid    *prometheus.CounterVec
 	failures  prometheus.Counter
 	unrouted  prometheus.Counter
@@ -34,7 +37,7 @@ type metrics struct {
 	found  map[ending]*series
 }
 
-func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometheus.Collector) (*metrics, error) {
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 	m := &metrics{
 		models:    map[string]struct{}{},
@@ -46,6 +49,9 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error
 		tokens:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_tokens_total", Help: "Tokens used, by type; estimates included."}, []string{"provider", "type"}),
 		cost:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_cost_usd_total", Help: "Cost at list price of what was served; unpriced requests are in gnomon_requests_total only."}, []string{"provider"}),
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_fallbacks_total", Help: "Candidates that failed before the first byte, so that the baseline answered."}, []string{"candidate", "reason"}),
+		retries:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_retries_total", Help: "Calls of routed requests made again before anything reached the client, by why the one before failed."}, []string{"provider", "reason"}),
+		unretried: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_retries_refused_total", Help: "Calls that could have been made again, had the provider's retry budget not been spent."}, []string{"provider"}),
+		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_ejections_total", Help: "How often a candidate was left alone because it kept failing."}, []string{"candidate"}),
 		unsaid:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_untranslatable_total", Help: "Requests that could not be said in a candidate's dialect, by what stood in the way."}, []string{"dialect", "what"}),
 		failures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_classifier_failures_total", Help: "Requests left at their baseline because the classifier panicked or exceeded its budget."}),
 		unrouted:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unrouted_total", Help: "Requests whose path belongs to no provider: answered with 404, not accepted."}),
@@ -57,7 +63,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int) (*metrics, error
 	}
 	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_requests_in_flight", Help: "Requests being answered now."}, func() float64 { return float64(inFlight()) })
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, gauge} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.retries, m.unretried, m.ejections, breakers, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, gauge} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -85,6 +85,10 @@ type Answer struct {
 	Provider    string // served route; "" is the request's
 	ServedModel string // "" is the baseline
 	Fallback    bool   // the candidate failed and the baseline answered
+
+	Failed uint8  // calls to the candidate that did not serve
+	Lost   uint8  // of them, those that the provider may have worked for, and charge
+	Reason string // why the last of them failed; "ejected" where none was made
 }
 
 // Observer makes events of requests and answers. The proxy uses it for live

@@ -39,11 +39,11 @@ type PayloadSink func(schemas.Payload)
 // what outlives configurations is in its life.
 type Proxy struct {
 	*life
-	cfg      Config
-	rows     map[string]*row
-	order    []*row
-	upstream Upstream
-	engine   *gin.Engine
+	cfg     Config
+	rows    map[string]*row
+	order   []*row
+	clients map[patience]Upstream
+	engine  *gin.Engine
 }
 
 // life is what stays over configurations.
@@ -75,9 +75,10 @@ func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *
 	if err != nil {
 		return nil, err
 	}
-	if l.metrics, err = newMetrics(reg, l.flights.count); err != nil {
+	if l.metrics, err = newMetrics(reg, l.flights.count, &l.health); err != nil {
 		return nil, fmt.Errorf("proxy: metrics: %w", err)
 	}
+	l.health.log, l.health.ejected = log, l.metrics.ejections
 	l.observer.unhealthy = l.health.unhealthy
 	l.observer.refused = func(to, what string) { l.metrics.unsaid.WithLabelValues(to, what).Inc() }
 	return p, nil
@@ -89,29 +90,24 @@ func (l *life) configure(cfg Config) (*Proxy, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{life: l, cfg: cfg, rows: map[string]*row{}, upstream: cfg.Upstream}
+	p := &Proxy{life: l, cfg: cfg, rows: map[string]*row{}}
 	for _, prov := range cfg.Providers {
 		r, err := newRow(prov)
 		if err != nil {
 			return nil, fmt.Errorf("proxy: %w", err)
 		}
+		r.inherit(&p.cfg)
 		p.rows[r.Name] = r
 		p.order = append(p.order, r)
 	}
 	was := l.current.Load()
-	switch {
-	case p.upstream != nil:
-	case was != nil && was.cfg.Upstream == nil && was.cfg.ConnectTimeout == cfg.ConnectTimeout && was.cfg.HeaderTimeout == cfg.HeaderTimeout:
-		p.upstream = was.upstream // its connections stay
-	default:
-		p.upstream = newUpstream(&p.cfg)
-	}
+	p.upstreams(was)
 	p.engine = p.routes()
 	l.flights.bound(cfg.MaxInFlight)
 	l.captured.max.Store(int64(p.cfg.CaptureTotal))
 	l.current.Store(p)
-	if was != nil && was.upstream != p.upstream {
-		was.closeIdle()
+	if was != nil {
+		was.closeIdle(p)
 	}
 	return p, nil
 }
@@ -130,12 +126,6 @@ func (p *Proxy) Reload(cfg Config) error {
 // Handler returns the data plane's handler.
 func (p *Proxy) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.current.Load().engine.ServeHTTP(w, r) })
-}
-
-func (p *Proxy) closeIdle() {
-	if t, ok := p.upstream.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
 }
 
 // Observer returns the observer that makes this proxy's events.
@@ -263,7 +253,7 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		_ = srv.Close()
 		<-p.flights.empty() // each ends promptly: its context is over
 	}
-	p.current.Load().closeIdle()
+	p.current.Load().closeIdle(nil)
 	if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve %s: %w", ln.Addr(), err)
 	}

@@ -140,6 +140,8 @@ func (x *exchange) died(error) {
 		x.leave()
 	case errors.Is(context.Cause(x.ctx), errIdle):
 		x.setStatus(schemas.StatusTimeout, "idle")
+	case errors.Is(context.Cause(x.ctx), errTotal):
+		x.setStatus(schemas.StatusTimeout, "total_timeout")
 	default:
 		x.setStatus(schemas.StatusTruncated, "upstream_closed")
 	}
@@ -167,13 +169,14 @@ type watchdog struct {
 }
 
 func (x *exchange) watchIdle() *watchdog {
-	w := &watchdog{limit: x.p.cfg.IdleTimeout, origin: x.start}
+	w := &watchdog{limit: x.at.IdleTimeout, origin: x.start}
 	w.begin()
+	cancel := x.cancel // of this call: the next one has its own
 	w.timer = time.AfterFunc(w.limit, func() {
 		since, wait := w.since.Load(), w.limit
 		if since >= 0 {
 			if wait = w.limit - (time.Since(w.origin) - time.Duration(since)); wait <= 0 {
-				x.cancel(errIdle)
+				cancel(errIdle)
 				return
 			}
 		}

@@ -227,14 +227,14 @@ func TestACandidateThatKeepsFailingIsLeftAlone(t *testing.T) {
 	p := live("openai/gpt-4o-mini")
 	r := newRig(t, withPolicy("openai/gpt-4o-mini"))
 	r.models(map[string]func(*call){"gpt-4o-mini": func(c *call) { _, _ = io.WriteString(c, "HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n") }})
-	for range failuresInRow + 2 {
+	for range 3 + 2 {
 		if a := ask(t, r.addr, mail(session(t, p, schemas.ArmTreated), chatBody)); a.StatusCode != 200 {
 			t.Errorf("answered %s", seen(a))
 		}
 	}
 	n := strings.Count(fmt.Sprint(r.asked()), "gpt-4o-mini")
-	ev := r.event(failuresInRow + 2)
-	if n != failuresInRow || ev.Fallback || len(ev.Rejects) != 1 || ev.Rejects[0] != schemas.RejectUnhealthy {
+	ev := r.event(3 + 2)
+	if n != 3 || ev.Fallback || len(ev.Rejects) != 1 || ev.Rejects[0] != schemas.RejectUnhealthy {
 		t.Errorf("asked %d times; the last event: fallback %v, rejects %v", n, ev.Fallback, ev.Rejects)
 	}
 }

@@ -110,7 +110,7 @@ func (o *crossing) dress(x *exchange, req *http.Request, at *row) {
 
 // begin waits until a candidate's answer has begun well: for the first bytes of
 // a stream, for the whole of any other. Until then another can still answer.
-func (o *crossing) begin(x *exchange, resp *http.Response) (why string) {
+func (o *crossing) begin(x *exchange, resp *http.Response, firstByte *time.Timer) (why string) {
 	contentType := resp.Header.Get("Content-Type")
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return "encoded"
@@ -120,12 +120,13 @@ func (o *crossing) begin(x *exchange, resp *http.Response) (why string) {
 	} else if stream {
 		return x.firstBytes(resp, o.d)
 	}
+	firstByte.Stop() // it is the head's: the rest has the idle and the total bound
 	idle := x.watchIdle()
 	body, err := io.ReadAll(io.LimitReader(&watched{resp.Body, idle}, int64(x.p.cfg.CaptureBytes)+1))
 	idle.end()
 	switch {
 	case err != nil:
-		return "died"
+		return x.brokeOff()
 	case len(body) > x.p.cfg.CaptureBytes:
 		return "too long"
 	}

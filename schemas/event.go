@@ -119,6 +119,15 @@ type Notes struct {
 	// Idempotency is a hash of the caller's credential and idempotency key: two
 	// requests that share it are one and its repetition.
 	Idempotency string `json:"idempotency,omitempty"`
+	// Attempts is how many calls to providers were made for a routed request whose
+	// candidate failed before anything had reached the client; absent: one.
+	Attempts uint8 `json:"attempts,omitempty"`
+	// AttemptFailed is why the last call to the candidate did not serve; "ejected":
+	// none was made.
+	AttemptFailed string `json:"attempt_failed,omitempty"`
+	// AttemptsLost is how many of the failed calls a provider may have worked for.
+	// What it charges for them nobody states: it is in no cost.
+	AttemptsLost uint8 `json:"attempts_lost,omitempty"`
 }
 
 // Heartbeat is what a proxy life says of itself, on another road than its

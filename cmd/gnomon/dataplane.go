@@ -34,12 +34,22 @@ func (n *node) openProxy() (err error) {
 func (n *node) proxyConfig(c *config.Config) proxy.Config {
 	cfg := proxy.Config{
 		Project: c.Project, MaxInFlight: c.Proxy.MaxInFlight, CaptureBytes: c.Proxy.CaptureBytes, CaptureTotal: c.Proxy.CaptureTotal, ConnectTimeout: c.Proxy.ConnectTimeout,
-		HeaderTimeout: c.Proxy.HeaderTimeout, IdleTimeout: c.Proxy.IdleTimeout, DrainTimeout: c.Proxy.DrainTimeout, KeepPayload: c.RehearsalPermitted,
+		HeaderTimeout: c.Proxy.HeaderTimeout, IdleTimeout: c.Proxy.IdleTimeout, TotalTimeout: c.Proxy.TotalTimeout, DrainTimeout: c.Proxy.DrainTimeout, KeepPayload: c.RehearsalPermitted,
 		Keys: n.keyring.find, RequireKey: c.Proxy.RequireKey,
 	}
 	for _, name := range sortedKeys(c.Providers) {
 		p := c.Providers[name]
-		cfg.Providers = append(cfg.Providers, proxy.Provider{Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, AllowPrivate: p.AllowPrivate, Simulated: n.opts.simulated})
+		row := proxy.Provider{
+			Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, AllowPrivate: p.AllowPrivate, Simulated: n.opts.simulated,
+			ConnectTimeout: p.ConnectTimeout, HeaderTimeout: p.HeaderTimeout, IdleTimeout: p.IdleTimeout, TotalTimeout: p.TotalTimeout,
+			Retry: proxy.Retry{Budget: p.Retry.Budget, MaxWait: p.Retry.MaxWait}, Breaker: proxy.Breaker(p.Breaker),
+		}
+		if more := p.Retry.Attempts; more != nil {
+			if row.Retry.Attempts = *more; *more == 0 {
+				row.Retry.Attempts = -1 // none; there 0 is the default
+			}
+		}
+		cfg.Providers = append(cfg.Providers, row)
 	}
 	return cfg
 }

@@ -35,6 +35,7 @@ type Proxy struct {
 	ConnectTimeout time.Duration `koanf:"connect_timeout"`     // to a provider
 	HeaderTimeout  time.Duration `koanf:"header_timeout"`      // until a provider's first byte
 	IdleTimeout    time.Duration `koanf:"idle_timeout"`        // between two reads from a provider
+	TotalTimeout   time.Duration `koanf:"total_timeout"`       // for a call to a provider, its answer included; 0: none
 	DrainTimeout   time.Duration `koanf:"drain_timeout"`       // for answers in flight when asked to stop
 	DraftThreshold float64       `koanf:"draft_threshold"`     // score up to which a workload without a policy would be routed
 	RequireKey     bool          `koanf:"require_key"`         // refuse requests without a gnomon key
@@ -104,6 +105,30 @@ type Provider struct {
 	IncludeUsage bool   `koanf:"include_usage"` // ask for stream usage where the client did not say
 	AllowPrivate bool   `koanf:"allow_private"` // its name may resolve to a private address; one over http, or written as an address, may anyway
 	PriceList    string `koanf:"price_list"`    // whose prices hold, where it is not named as its list (gnomon prices)
+
+	ConnectTimeout time.Duration `koanf:"connect_timeout"` // to it; 0: proxy.connect_timeout
+	HeaderTimeout  time.Duration `koanf:"header_timeout"`  // until its first byte, and until a candidate's answer has begun; 0: proxy.header_timeout
+	IdleTimeout    time.Duration `koanf:"idle_timeout"`    // between two reads from it; 0: proxy.idle_timeout
+	TotalTimeout   time.Duration `koanf:"total_timeout"`   // for a call to it; 0: proxy.total_timeout
+
+	Retry   Retry   `koanf:"retry"`   // of requests routed to it
+	Breaker Breaker `koanf:"breaker"` // of each of its models, as a candidate
+}
+
+// Retry says when a candidate is asked again before its baseline answers.
+type Retry struct {
+	Attempts *int          `koanf:"attempts"` // more than the first; unset: 1
+	Budget   float64       `koanf:"budget"`   // share of the requests routed to the provider that may be asked again; 0: 0.1
+	MaxWait  time.Duration `koanf:"max_wait"` // longest Retry-After that is waited for; 0: 1 s
+}
+
+// Breaker says when a candidate is left alone, so that its baseline serves.
+type Breaker struct {
+	Failures int           `koanf:"failures"` // in a row; 0: 3
+	Rate     float64       `koanf:"rate"`     // of at least ten calls within window that fail; 0: 0.5
+	Window   time.Duration `koanf:"window"`   // that rate looks back; 0: 30 s
+	Pause    time.Duration `koanf:"pause"`    // for which it is left alone; 0: 30 s
+	Probes   int           `koanf:"probes"`   // calls at once after the pause, until one has gone well; 0: 1
 }
 
 // Price is a price of your own, in US dollars per million tokens. It replaces what

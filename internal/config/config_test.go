@@ -112,6 +112,10 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"a price without output", "prices: [{provider: openai, model: x, input: 1}]\n", nil, []string{"prices.0", "input and output"}},
 		{"a price of a provider that is not configured", "prices: [{provider: groq, model: x, input: 1, output: 2}]\n", nil, []string{"prices.0.provider", "groq"}},
 		{"a price below nothing", "prices: [{provider: openai, model: x, input: -1, output: 2}]\n", nil, []string{"prices.0", "-1"}},
+		{"a budget of more than every request", "providers:\n  openai: {retry: {budget: 10}}\n", nil, []string{"gnomon.yaml:2", "providers.openai.retry.budget", "0.1"}},
+		{"repetitions without end", "providers:\n  openai: {retry: {attempts: 100}}\n", nil, []string{"providers.openai.retry.attempts", "0 and 5"}},
+		{"a breaker's rate in percent", "providers:\n  openai: {breaker: {rate: 50}}\n", nil, []string{"providers.openai.breaker.rate"}},
+		{"a provider's time that runs backwards", "providers:\n  openai: {total_timeout: -1s}\n", nil, []string{"providers.openai.total_timeout", "negative"}},
 		{"a margin that is no number", "", []string{"GNOMON_QUALITY__MARGIN=NaN"}, []string{"quality.margin"}},
 		{"a margin in percent", "quality: {margin: 2}\n", nil, []string{"quality.margin", "0.02"}},
 	} {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 var (
@@ -104,6 +105,7 @@ func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {
 		"proxy.connect_timeout": c.Proxy.ConnectTimeout > 0,
 		"proxy.header_timeout":  c.Proxy.HeaderTimeout > 0,
 		"proxy.idle_timeout":    c.Proxy.IdleTimeout > 0,
+		"proxy.total_timeout":   c.Proxy.TotalTimeout >= 0,
 		"proxy.drain_timeout":   c.Proxy.DrainTimeout > 0,
 		"engine.memory_mb":      c.Engine.MemoryMB >= 200,
 		"spool.max_mb":          c.Spool.MaxMB >= 8,
@@ -147,6 +149,7 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 		} else if u.User != nil {
 			wrong(key+".base_url", "holds a password: put it in %s.api_key_file", key)
 		}
+		p.validateLive(key, wrong)
 	}
 	for i, l := range c.Ladders {
 		key := fmt.Sprintf("ladders.%d", i)
@@ -161,6 +164,37 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 				wrong(key+".candidates", "%q: want provider/model", m)
 			}
 		}
+	}
+}
+
+// validateLive looks at a provider's bounds, repetitions and breaker.
+func (p *Provider) validateLive(key string, wrong func(key, format string, args ...any)) {
+	durations := map[string]time.Duration{
+		"connect_timeout": p.ConnectTimeout, "header_timeout": p.HeaderTimeout, "idle_timeout": p.IdleTimeout, "total_timeout": p.TotalTimeout,
+		"retry.max_wait": p.Retry.MaxWait, "breaker.window": p.Breaker.Window, "breaker.pause": p.Breaker.Pause,
+	}
+	for _, name := range slices.Sorted(mapsKeys(durations)) {
+		if durations[name] < 0 {
+			wrong(key+"."+name, "is negative")
+		}
+	}
+	if w := p.Breaker.Window; w > 0 && w < 10*time.Millisecond {
+		wrong(key+".breaker.window", "%v is too short: it is looked at in ten parts", w)
+	}
+	if n := p.Retry.Attempts; n != nil && (*n < 0 || *n > 5) {
+		wrong(key+".retry.attempts", "%d is not between 0 and 5", *n)
+	}
+	if b := p.Retry.Budget; !(b >= 0 && b <= 1) {
+		wrong(key+".retry.budget", "%v is not between 0 and 1 (0.1 is one request of ten)", b)
+	}
+	if r := p.Breaker.Rate; !(r >= 0 && r <= 1) {
+		wrong(key+".breaker.rate", "%v is not between 0 and 1", r)
+	}
+	if p.Breaker.Failures < 0 {
+		wrong(key+".breaker.failures", "is negative")
+	}
+	if p.Breaker.Probes < 0 {
+		wrong(key+".breaker.probes", "is negative")
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -298,7 +297,7 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 		stop()
 		if err != nil {
 			raw.Close()
-			return nil, fmt.Errorf("TLS with %s: %w", h.addr, err)
+			return nil, &net.OpError{Op: "dial", Net: "TLS " + h.addr, Err: err} // no byte of the request was sent
 		}
 		if sec.ConnectionState().NegotiatedProtocol == "h2" {
 			sec.Close()

@@ -40,6 +40,10 @@ var (
 	errTooLong = errors.New("the head of the answer is too long")
 )
 
+// ErrNoAnswer says that a provider ended a connection after it may have seen the
+// request, and before it said a byte.
+var ErrNoAnswer = errors.New("the provider closed the connection without an answer")
+
 // Read bounds the head of an answer; bodies have no bound, in time as in length.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
@@ -129,8 +133,8 @@ func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(c.r, r)
 		if err != nil {
-			if errors.Is(err, io.ErrUnexpectedEOF) && c.left == c.host.cl.cfg.MaxHead {
-				err = fmt.Errorf("the provider closed the connection without an answer: %w", err)
+			if c.left == c.host.cl.cfg.MaxHead && !timedOut(err) {
+				err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 			}
 			return nil, err
 		}
