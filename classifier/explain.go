@@ -33,13 +33,13 @@ var lexicalWords = [16][2]string{
 // score itself is Assess's.
 func Explain(dialect string, body []byte) []Contribution {
 	features, assessment := Assess(dialect, body)
-	return Contributions(&features, &assessment)
+	return builtin.Contributions(&features, &assessment)
 }
 
 // Contributions is Explain from what was recorded: no body is needed. The words
 // themselves are not recorded; what they did is what the features leave of the
 // score. Of an assessment by another version nothing is said.
-func Contributions(f *Features, a *Assessment) []Contribution {
+func (m *Model) Contributions(f *Features, a *Assessment) []Contribution {
 	if a.Version != Version {
 		return nil
 	}
@@ -50,12 +50,12 @@ func Contributions(f *Features, a *Assessment) []Contribution {
 		}
 	}
 	for j, x := range f.Lexical {
-		say(lexicalWords[j][0]+" ("+fmt.Sprintf(lexicalWords[j][1], lexicalValue(j, x))+")", builtin.feature(j, x))
+		say(lexicalWords[j][0]+" ("+fmt.Sprintf(lexicalWords[j][1], lexicalValue(j, x))+")", m.feature(j, x))
 	}
-	if int(a.Task) < len(builtin.w.Task) {
-		say("its kind of task ("+a.Task.String()+")", int64(builtin.w.Task[a.Task]))
+	if int(a.Task) < len(m.w.Task) {
+		say("its kind of task ("+a.Task.String()+")", int64(m.w.Task[a.Task]))
 	}
-	say("what its words are about", builtin.unrank(a.Score)-builtin.shape(f, a.Task))
+	say("what its words are about", m.unrank(a.Score)-m.shape(f, a.Task))
 	slices.SortStableFunc(out, func(a, b Contribution) int {
 		if c := math.Abs(b.Share) - math.Abs(a.Share); c != 0 {
 			return int(math.Copysign(1, c))

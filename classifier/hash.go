@@ -120,7 +120,7 @@ func sum(x any) uint64 {
 func sumSnapshot(p *Parts, o Origin) uint64 {
 	hashed := *p
 	hashed.Policies = sealedPolicies(p)
-	hashed.Sealed = false
+	hashed.Sealed, hashed.Model = false, nil // its weights are in the origin
 	return sum(struct {
 		Origin Origin
 		Parts  Parts

@@ -161,7 +161,7 @@ func TestEveryRuleIsInTheHash(t *testing.T) {
 // TestASnapshotOfAnotherBuildHasAnotherHash changes each part of the origin.
 func TestASnapshotOfAnotherBuildHasAnotherHash(t *testing.T) {
 	before := NewSnapshot(testParts()).Hash()
-	origin := thisBuild()
+	origin := thisBuild(nil)
 	v := reflect.ValueOf(&origin).Elem()
 	for i := range v.NumField() {
 		old := v.Field(i).Uint()
@@ -188,7 +188,7 @@ func TestWhatWasKeptOfASnapshotDecidesTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Hash() != s.Hash() || decideAll(again) != decideAll(s) || !read.Assesses() || read.PoliciesHash() != kept.PoliciesHash() {
+	if again.Hash() != s.Hash() || decideAll(again) != decideAll(s) || !read.Assesses(builtin) || read.PoliciesHash() != kept.PoliciesHash() {
 		t.Errorf("%x decides as %x, kept %x as %x", s.Hash(), decideAll(s), again.Hash(), decideAll(again))
 	}
 	for _, p := range read.Parts.Policies {
@@ -247,14 +247,14 @@ func TestWhatThisBuildCannotDecideIsRefused(t *testing.T) {
 		})
 	}
 	t.Run("other weights decide the same from the recorded assessment", func(t *testing.T) {
-		old := thisBuild()
+		old := thisBuild(nil)
 		old.Model++
 		kept := newSnapshot(testParts(), old).Sealed()
 		again, err := kept.Open(prices)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if kept.Assesses() || decideAll(again) != decideAll(NewSnapshot(testParts())) {
+		if kept.Assesses(builtin) || decideAll(again) != decideAll(NewSnapshot(testParts())) {
 			t.Error("it says that it assesses alike, or decides otherwise")
 		}
 	})
@@ -288,9 +288,8 @@ func TestEveryWeightIsInTheHash(t *testing.T) {
 			t.Errorf("%s: the hash is as after: %s", what, other)
 		}
 		seen[m.Hash()] = what
-		origin := thisBuild()
-		origin.Model = m.Hash()
-		if newSnapshot(testParts(), origin).Hash() == snapshot {
+		parts := testParts()
+		if parts.Model = m; NewSnapshot(parts).Hash() == snapshot {
 			t.Errorf("%s: a snapshot has the hash it had", what)
 		}
 	}

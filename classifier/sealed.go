@@ -18,7 +18,14 @@ type Origin struct {
 	Rules   uint64 // hash of Decide's version and tables
 }
 
-func thisBuild() Origin { return Origin{Version: Version, Model: modelHash, Rules: rulesHash()} }
+// thisBuild is the origin of decisions under a model's weights; nil: the shipped
+// ones.
+func thisBuild(m *Model) Origin {
+	if m == nil {
+		m = builtin
+	}
+	return Origin{Version: Version, Model: m.hash, Rules: rulesHash()}
+}
 
 // rulesHash identifies Decide: its version and every table it reads.
 func rulesHash() uint64 {
@@ -61,8 +68,8 @@ func (s *Snapshot) Sealed() Sealed {
 	out := Sealed{Hash: s.hash, Origin: s.origin, Parts: p}
 	if p.Prices != nil {
 		out.Prices = p.Prices.Hash()
-		out.Parts.Prices = nil
 	}
+	out.Parts.Prices, out.Parts.Model = nil, nil
 	return out
 }
 
@@ -94,10 +101,10 @@ func (s *Sealed) Open(prices Pricer) (*Snapshot, error) {
 	return again, nil
 }
 
-// Assesses reports whether this build assesses as the one did that made the
-// snapshot: the same features and the same weights.
-func (s *Sealed) Assesses() bool {
-	now := thisBuild()
+// Assesses reports whether this build assesses under a model as the snapshot was
+// assessed for: the same features and the same weights.
+func (s *Sealed) Assesses(m *Model) bool {
+	now := thisBuild(m)
 	return s.Origin.Version == now.Version && s.Origin.Model == now.Model
 }
 

@@ -57,7 +57,7 @@ type policyPlan struct {
 // NewSnapshot freezes parts. Order does not matter, but for the candidates of a
 // ladder; where two parts speak of the same thing the first one holds. Policies
 // of other projects are left out.
-func NewSnapshot(p Parts) *Snapshot { return newSnapshot(p, thisBuild()) }
+func NewSnapshot(p Parts) *Snapshot { return newSnapshot(p, thisBuild(p.Model)) }
 
 // newSnapshot is NewSnapshot for parts that a build of that origin was given.
 func newSnapshot(p Parts, o Origin) *Snapshot {
@@ -187,6 +187,14 @@ func undated(model string) string {
 // capabilities, providers, policies with their salts, evidence, thresholds, and
 // the origin: features and weights, and the rules.
 func (s *Snapshot) Hash() uint64 { return s.hash }
+
+// Model assesses the requests that the snapshot decides about.
+func (s *Snapshot) Model() *Model {
+	if s.parts.Model == nil {
+		return builtin
+	}
+	return s.parts.Model
+}
 
 // Parts returns what the snapshot was made of, in canonical order. The caller
 // must not write to it.

@@ -132,6 +132,7 @@ type Parts struct {
 	Policies       []schemas.Policy // the accepted version of each workload
 	Evidence       []Evidence
 	Prices         Pricer  `json:"-"` // kept apart: a book is large, and the same for months
+	Model          *Model  `json:"-"` // whose weights assess; nil: the shipped ones. Kept apart, and named by the Origin
 	DraftThreshold float64 // of workloads without a policy
 	Sealed         bool    `json:",omitempty"` // each policy's salt is only its digest: such a snapshot decides, and assigns nobody
 }

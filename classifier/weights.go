@@ -107,6 +107,3 @@ var builtin = func() *Model {
 
 // Builtin is the model of the shipped weights.
 func Builtin() *Model { return builtin }
-
-// modelHash identifies the shipped weights.
-var modelHash = builtin.hash

@@ -9,12 +9,12 @@ import (
 
 // judge is the classifier as the observer uses it; tests put a failing one here.
 type judge struct {
-	assess func(dialect string, body []byte) (classifier.Features, classifier.Assessment)
+	assess func(m *classifier.Model, dialect string, body []byte) (classifier.Features, classifier.Assessment)
 	name   func(dialect string, body []byte) string
 	decide func(*classifier.Inputs, *classifier.Snapshot) classifier.Decision
 }
 
-var builtinJudge = judge{assess: classifier.Assess, name: classifier.DiscoverName, decide: classifier.Decide}
+var builtinJudge = judge{assess: (*classifier.Model).Assess, name: classifier.DiscoverName, decide: classifier.Decide}
 
 // discovered remembers the names found for system prompts, by fingerprint: the
 // same template always has the same name, and finding it walks the body again.

@@ -121,7 +121,7 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 			d = o.refuse(r, s, schemas.RejectClassifier)
 		}
 	}()
-	o.assess(r, &d)
+	o.assess(r, s.Model(), &d)
 	in := &d.Inputs
 	o.name(r, s, &d)
 	if p := s.PolicyFor(d.Workload); p != nil {
@@ -157,24 +157,24 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 	return d
 }
 
-// Reassess says of a kept request what was said of it when it came: replay
-// holds the recorded features and assessment against it.
-func Reassess(p *schemas.Payload) (classifier.Features, classifier.Assessment) {
+// Reassess says of a kept request what was said of it when it came, under the
+// same weights: replay holds the recorded features and assessment against it.
+func Reassess(p *schemas.Payload, m *classifier.Model) (classifier.Features, classifier.Assessment) {
 	ev := &p.Event
 	o := Observer{judge: builtinJudge}
 	r := Request{Ts: ev.Ts, Path: p.Path, Dialect: ev.Dialect, Operation: ev.Operation, Bypassed: ev.Bypassed, Body: p.RequestBody}
 	var d Decided
-	o.assess(&r, &d)
+	o.assess(&r, m, &d)
 	return d.Inputs.Features, d.Inputs.Assessment
 }
 
-// assess looks at a request's bytes and judges it.
-func (o *Observer) assess(r *Request, d *Decided) {
+// assess looks at a request's bytes and judges it under a model's weights.
+func (o *Observer) assess(r *Request, m *classifier.Model, d *Decided) {
 	o.look(r, d)
 	in := &d.Inputs
 	if r.Body != nil && in.Features.Gates&schemas.GateUnreadable == 0 && dialect.Named(r.Dialect).Readable {
 		gates := in.Features.Gates
-		in.Features, in.Assessment = o.judge.assess(r.Dialect, r.Body)
+		in.Features, in.Assessment = o.judge.assess(m, r.Dialect, r.Body)
 		in.Features.Gates |= gates
 		if d.Model != "" {
 			in.Features.Gates &^= schemas.GateNoModel // named in the path

@@ -298,13 +298,13 @@ func TestAClassifierThatFailsLeavesTheBaseline(t *testing.T) {
 		fail func(*Proxy)
 	}{
 		{"it panics", func(p *Proxy) {
-			p.observer.judge.assess = func(string, []byte) (classifier.Features, classifier.Assessment) { panic("boom") }
+			p.observer.judge.assess = func(*classifier.Model, string, []byte) (classifier.Features, classifier.Assessment) { panic("boom") }
 		}},
 		{"it takes too long", func(p *Proxy) {
 			wait := make(chan struct{})
 			t.Cleanup(func() { close(wait) })
 			p.cfg.ClassifyBudget = 20 * time.Millisecond
-			p.observer.judge.assess = func(string, []byte) (classifier.Features, classifier.Assessment) {
+			p.observer.judge.assess = func(*classifier.Model, string, []byte) (classifier.Features, classifier.Assessment) {
 				<-wait
 				return classifier.Features{}, classifier.Assessment{}
 			}
@@ -359,9 +359,9 @@ func TestObservingAddsNoWaiting(t *testing.T) {
 	r := newRig(t)
 	classified := make(chan struct{})
 	inner := r.p.observer.judge.assess
-	r.p.observer.judge.assess = func(d string, b []byte) (classifier.Features, classifier.Assessment) {
+	r.p.observer.judge.assess = func(m *classifier.Model, d string, b []byte) (classifier.Features, classifier.Assessment) {
 		<-classified // the classifier is not done before the provider has the request
-		return inner(d, b)
+		return inner(m, d, b)
 	}
 	r.up.handle(func(c *call) {
 		close(classified)

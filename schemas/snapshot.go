@@ -9,6 +9,7 @@ import (
 const (
 	KindSnapshot  = "snapshot"   // a sealed classifier.Snapshot
 	KindPriceBook = "price_book" // a savings.Book
+	KindWeights   = "weights"    // a file of the classifier's weights, as a JSON string in base64
 )
 
 // SnapshotRecord is something that decisions were taken by, kept once per hash
@@ -18,8 +19,8 @@ const (
 type SnapshotRecord struct {
 	Version string    `json:"schema_version"`
 	Kind    string    `json:"kind"`
-	Hash    uint64    `json:"hash"`              // as events carry it in snapshot_hash; of a price book, as snapshots name it
-	Project string    `json:"project,omitempty"` // empty for a price book
+	Hash    uint64    `json:"hash"`              // as events carry it in snapshot_hash; of a price book or weights, as snapshots name them
+	Project string    `json:"project,omitempty"` // empty but of a snapshot
 	At      time.Time `json:"at"`                // first decided by, on this proxy
 
 	// Of a snapshot: what else its hash covers, apart.

@@ -33,11 +33,9 @@ probability where they were sampled): each workload's level and slope are then e
 them, drawn towards what all have in common. score is then half of one plus the expected gain.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) (err error) {
-			as := assessor{model: classifier.Builtin()}
-			if weights != "" {
-				if as.model, err = readWeights(weights); err != nil {
-					return err
-				}
+			var as assessor
+			if as.model, err = readWeights(weights); err != nil {
+				return err
 			}
 			if evidence != "" {
 				if err := as.learn(evidence); err != nil {
@@ -58,7 +56,11 @@ them, drawn towards what all have in common. score is then half of one plus the 
 	return cmd
 }
 
+// readWeights reads a file of weights; no name is the shipped ones.
 func readWeights(name string) (*classifier.Model, error) {
+	if name == "" {
+		return classifier.Builtin(), nil
+	}
 	file, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)

@@ -41,9 +41,10 @@ func (n *node) explainer() *dashboards.Explainer {
 		Expected: func(in *classifier.Inputs, candidates []string) (schemas.OptUSD, []schemas.OptUSD) {
 			return classifier.Expected(in, n.book, candidates)
 		},
+		// By the weights in force: of a request assessed by earlier ones it is no more than a hint.
 		Contributions: func(in *classifier.Inputs) []dashboards.Contribution {
 			var list []dashboards.Contribution
-			for _, c := range classifier.Contributions(&in.Features, &in.Assessment) {
+			for _, c := range n.snapshots.get().Model().Contributions(&in.Features, &in.Assessment) {
 				feature, value := dashboards.FeatureValue(c.Text)
 				list = append(list, dashboards.Contribution{Feature: feature, Value: value, Effect: c.Share})
 			}

@@ -20,7 +20,8 @@ import (
 )
 
 // decidedBy keeps what this proxy decides by, so that its decisions can be taken
-// again: each snapshot and each price book once per hash, on disk and then on its
+// again: each snapshot, each price book and weights that are not the
+// shipped ones, once per hash, on disk and then on its
 // topic. Whoever changes a policy waits for neither: a disk that hangs must not
 // hold up a roll-back. They are published again at every start: a broker that has
 // lost its folder meanwhile costs nothing.
@@ -54,6 +55,9 @@ func (k *decidedBy) keep(s *classifier.Snapshot) {
 	at := time.Now().UTC().Truncate(time.Millisecond)
 	if prices := s.Parts().Prices; prices != nil {
 		k.add(schemas.SnapshotRecord{Kind: schemas.KindPriceBook, Hash: sealed.Prices, At: at}, prices)
+	}
+	if m := s.Model(); m != classifier.Builtin() { // which every build brings along
+		k.add(schemas.SnapshotRecord{Kind: schemas.KindWeights, Hash: m.Hash(), At: at}, m.Weights().Encode())
 	}
 	k.add(schemas.SnapshotRecord{
 		Kind: schemas.KindSnapshot, Hash: sealed.Hash, Project: sealed.Parts.Project, At: at, ClassifierVer: sealed.Origin.Version,

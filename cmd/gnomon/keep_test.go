@@ -139,3 +139,31 @@ func TestADiskThatTakesNothingDoesNotKeepSnapshotsFromTheirTopic(t *testing.T) {
 	k.flush()
 	publishUntil(t, k, topic, 1)
 }
+
+func TestATeamsOwnWeightsAreKept(t *testing.T) {
+	w := *classifier.Builtin().Weights()
+	w.Bias++
+	m, err := classifier.ReadWeights(w.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := &snapshotTopic{}
+	k := newDecidedBy("", topic.publish, slog.New(slog.DiscardHandler))
+	k.keep(classifier.NewSnapshot(classifier.Parts{Project: "acme"})) // by the shipped ones, which every build brings along
+	k.keep(classifier.NewSnapshot(classifier.Parts{Project: "acme", Model: m}))
+	publishUntil(t, k, topic, 3)
+	for _, r := range topic.got {
+		var file []byte
+		if r.Kind != schemas.KindWeights {
+			continue
+		}
+		if err := json.Unmarshal(r.Record, &file); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := classifier.ReadWeights(file); err != nil || again.Hash() != m.Hash() || r.Hash != m.Hash() {
+			t.Errorf("kept under %016x: %v", r.Hash, err)
+		}
+		return
+	}
+	t.Error("no weights were kept")
+}

@@ -147,9 +147,13 @@ func (n *node) openKnowledge() (err error) {
 		}, n.log)
 		keep = n.decidedBy.keep
 	}
+	model, err := readWeights(n.c.Classifier.Weights)
+	if err != nil {
+		return fmt.Errorf("classifier.weights: %w", err)
+	}
 	n.snapshots = newSnapshots(classifier.Parts{
 		Project: n.c.Project, Ladders: ladders(n.c), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
-		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold,
+		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold, Model: model,
 	}, filepath.Join(dir, "evidence.json"), keep, n.log)
 	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicPolicies}, n.snapshots.setPolicies, n.log)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 const reloadEvery = 2 * time.Second
 
 // watchConfig loads the configuration again on SIGHUP, and when its file, or a
-// file that holds a provider's key, has changed and then stayed the same for a
+// file that it names (a provider's key, weights), has changed and then stayed the same for a
 // look: a file half written is not taken.
 func (n *node) watchConfig(ctx context.Context) error {
 	if n.opts.load == nil {
@@ -52,6 +52,9 @@ func (n *node) watchConfig(ctx context.Context) error {
 // configFiles tells whether files have changed: a sum of their bytes.
 func (n *node) configFiles() [sha256.Size]byte {
 	files := []string{n.opts.configFile}
+	if f := n.live.Load().Classifier.Weights; f != "" {
+		files = append(files, f)
+	}
 	for _, name := range sortedKeys(n.live.Load().Providers) {
 		if f := n.live.Load().Providers[name].APIKeyFile; f != "" {
 			files = append(files, f)
@@ -90,12 +93,16 @@ func (n *node) apply(next *config.Config) error {
 			reflect.ValueOf(field).Elem().Set(reflect.ValueOf(was).Elem())
 		}
 	}
+	model, err := readWeights(merged.Classifier.Weights)
+	if err != nil {
+		return fmt.Errorf("classifier.weights: %w", err)
+	}
 	if n.proxy != nil {
 		if err := n.proxy.Reload(n.proxyConfig(&merged)); err != nil {
 			return err
 		}
 	}
-	n.snapshots.setKnowledge(ladders(&merged), providersOf(&merged), merged.Proxy.DraftThreshold)
+	n.snapshots.setKnowledge(ladders(&merged), providersOf(&merged), merged.Proxy.DraftThreshold, model)
 	n.live.Store(&merged)
 	n.log.Info("the configuration was loaded again", "providers", len(merged.Providers))
 	if len(waits) > 0 {

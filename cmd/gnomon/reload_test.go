@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/internal/config"
 )
 
@@ -76,6 +77,27 @@ func TestAConfigurationIsLoadedAgainWhileItServes(t *testing.T) {
 		got := n.snapshots.get().CandidatesFor("w", "openai", "gpt-4o")
 		return len(got) == 1 && got[0] == "openai/gpt-4.1-nano"
 	})
+
+	own := *classifier.Builtin().Weights()
+	own.Bias += 20_000
+	weights := filepath.Join(filepath.Dir(file), "weights.bin")
+	if err := os.WriteFile(weights, own.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(good(second, "classifier: {weights: "+weights+"}\n"))
+	until("a team's own weights assess", func() bool { return n.snapshots.get().Model().Weights().Bias == own.Bias })
+	own.Bias += 20_000
+	if err := os.WriteFile(weights, own.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until("the file's new weights assess", func() bool { return n.snapshots.get().Model().Weights().Bias == own.Bias })
+	if err := os.WriteFile(weights, own.Encode()[:1000], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until("a damaged file is an alarm", n.reloadFailed.Load)
+	if n.snapshots.get().Model().Weights().Bias != own.Bias {
+		t.Error("under a damaged file the weights before it must stay")
+	}
 
 	write(strings.Replace(good(third, ""), "providers:", "provders:", 1))
 	until("the fault is an alarm", n.reloadFailed.Load)

@@ -151,7 +151,7 @@ func writeReplay(w io.Writer, r *replay.Result) {
 	}
 	fmt.Fprintf(w, "%s: %s decisions taken again by the %d snapshots that took them: %s differ.\n", r.Project, report.Count(int64(r.Decisions)), r.Snapshots, report.Count(int64(r.Differing)))
 	if r.OtherWeights > 0 {
-		fmt.Fprintf(w, "  %s of them rest on an assessment by other weights than this build's: taken as recorded.\n", report.Count(int64(r.OtherWeights)))
+		fmt.Fprintf(w, "  %s of them rest on an assessment by weights that were not kept, or by another build's features: taken as recorded.\n", report.Count(int64(r.OtherWeights)))
 	}
 	if r.NotReplayable > 0 {
 		fmt.Fprintf(w, "  %s more are not replayable, and are not counted as equal:\n", report.Count(int64(r.NotReplayable)))

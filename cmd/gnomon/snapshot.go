@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -68,11 +69,15 @@ func (s *snapshots) setPolicies(all []schemas.Policy) {
 	s.rebuild()
 }
 
-// setKnowledge takes what a configuration says of routes.
-func (s *snapshots) setKnowledge(l []classifier.Ladder, providers []classifier.Provider, threshold float64) {
+// setKnowledge takes what a configuration says of routes and scores.
+func (s *snapshots) setKnowledge(l []classifier.Ladder, providers []classifier.Provider, threshold float64, m *classifier.Model) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.parts.Ladders, s.parts.Providers, s.parts.DraftThreshold = l, providers, threshold
+	if was := s.get().Model().Hash(); was != m.Hash() {
+		s.log.Warn("requests are assessed by other weights from here on: a threshold that a verdict found stands on the scores of those before",
+			"before", fmt.Sprintf("%016x", was), "now", fmt.Sprintf("%016x", m.Hash()), "policies", len(s.parts.Policies))
+	}
+	s.parts.Ladders, s.parts.Providers, s.parts.DraftThreshold, s.parts.Model = l, providers, threshold, m
 	s.rebuild()
 }
 

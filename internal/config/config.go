@@ -21,6 +21,7 @@ type Config struct {
 	Ladders    []Ladder            `koanf:"ladders"`    // cheaper models per baseline; empty: the built-in, dated ones
 	Prices     []Price             `koanf:"prices"`     // your own, before the built-in book's
 	Workloads  map[string]Workload `koanf:"workloads"`  // what a workload permits
+	Classifier Classifier          `koanf:"classifier"` // how requests are assessed
 	Observe    Observe             `koanf:"observe"`    // the observation period
 	Quality    Quality             `koanf:"quality"`    // the bar a candidate must clear
 	Log        Log                 `koanf:"log"`        // gnomon's own log
@@ -161,6 +162,11 @@ type Workload struct {
 type Rehearse struct {
 	DailyUSD    float64 `koanf:"daily_usd"`   // cap a day; 0: rehearsal is off
 	Probability float64 `koanf:"probability"` // share of requests drawn, .02 to 1; 0: paced by the cap
+}
+
+// Classifier is how requests are assessed.
+type Classifier struct {
+	Weights string `koanf:"weights"` // file of weights (gnomon train); empty: the shipped ones
 }
 
 // Observe is the observation period.

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -20,15 +21,15 @@ type Assessments struct {
 // Payloads calls fn for every body that is kept.
 type Payloads func(ctx context.Context, fn func(*schemas.Payload) error) error
 
-// Assess says of a kept body what the proxy said of it.
-type Assess func(*schemas.Payload) (classifier.Features, classifier.Assessment)
+// Assess says of a kept body what the proxy said of it under a model's weights.
+type Assess func(*schemas.Payload, *classifier.Model) (classifier.Features, classifier.Assessment)
 
 // Reassess assesses the kept bodies of r's period again and adds what was found
-// to r. Bodies assessed by other features or weights than this build's are
-// counted apart.
+// to r. Bodies assessed by other features than this build's, or by weights that
+// were not kept, are counted apart.
 func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, log Log) error {
-	p := player{ctx: ctx, log: log, snapshots: map[uint64]*source{}, result: r}
-	model := map[uint64]bool{}
+	p := player{ctx: ctx, log: log, snapshots: map[uint64]*source{}, models: builtinModels(), result: r}
+	origins := map[uint64]*classifier.Sealed{}
 	seen := map[string]bool{}
 	return payloads(ctx, func(body *schemas.Payload) error {
 		ev := &body.Event
@@ -36,23 +37,27 @@ func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, 
 			return nil
 		}
 		seen[ev.RequestID] = true
-		same, known := model[ev.SnapshotHash]
+		origin, known := origins[ev.SnapshotHash]
 		if !known {
-			src, err := p.origin(ev.SnapshotHash)
-			if err != nil {
+			var err error
+			if origin, err = p.origin(ev.SnapshotHash); err != nil {
 				return err
 			}
-			same, model[ev.SnapshotHash] = src, src
+			origins[ev.SnapshotHash] = origin
+		}
+		model, err := p.assessedBy(origin)
+		if err != nil {
+			return err
 		}
 		var in classifier.Inputs
-		if !same || in.UnmarshalBinary(ev.Inputs) != nil {
+		if model == nil || in.UnmarshalBinary(ev.Inputs) != nil {
 			r.Assessments.NotRemade++
-			r.Assessments.Note = "some were made by a build with other features or weights"
+			r.Assessments.Note = "some were made by a build with other features, or by weights that were not kept"
 			return nil
 		}
 		r.Assessments.Bodies++
 		in.Features.Gates &^= ways
-		f, a := assess(body)
+		f, a := assess(body, model)
 		if f == in.Features && a == in.Assessment {
 			return nil
 		}
@@ -70,9 +75,35 @@ func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, 
 // a request can be said in their dialect.
 const ways = schemas.GateInOpenAI | schemas.GateInAnthropic | schemas.GateInGemini
 
-// origin says whether the snapshot's build assesses as this one does.
-func (p *player) origin(hash uint64) (bool, error) {
-	record, found, err := p.kept(schemas.KindSnapshot, hash)
-	sealed := classifier.Sealed{Origin: classifier.Origin{Version: record.ClassifierVer, Model: record.ModelHash}}
-	return found && sealed.Assesses(), err
+// origin is what the record of a snapshot says of the build that decided.
+func (p *player) origin(hash uint64) (*classifier.Sealed, error) {
+	record, _, err := p.kept(schemas.KindSnapshot, hash)
+	return &classifier.Sealed{Origin: classifier.Origin{Version: record.ClassifierVer, Model: record.ModelHash}}, err
+}
+
+func builtinModels() map[uint64]*classifier.Model {
+	m := classifier.Builtin()
+	return map[uint64]*classifier.Model{m.Hash(): m}
+}
+
+// assessedBy is the model under which requests were assessed for a snapshot;
+// nil where its weights were not kept, or its features are not this build's.
+func (p *player) assessedBy(s *classifier.Sealed) (*classifier.Model, error) {
+	hash := s.Origin.Model
+	m, known := p.models[hash]
+	if !known && hash != 0 && s.Origin.Version == classifier.Version {
+		record, found, err := p.kept(schemas.KindWeights, hash)
+		if err != nil {
+			return nil, err
+		}
+		var file []byte
+		if found && json.Unmarshal(record.Record, &file) == nil {
+			m, _ = classifier.ReadWeights(file) // nil when they are of another layout, or damaged
+		}
+		p.models[hash] = m
+	}
+	if m == nil || !s.Assesses(m) {
+		return nil, nil
+	}
+	return m, nil
 }

@@ -76,8 +76,8 @@ type Result struct {
 	NotReplayable uint64   `json:"not_replayable"` // beside them; Reasons says why
 	Reasons       []Reason `json:"reasons"`
 	Snapshots     int      `json:"snapshots"` // that decided
-	// OtherWeights are decisions taken again from an assessment that this build
-	// would not make: it has other weights.
+	// OtherWeights are decisions taken again from an assessment that cannot be
+	// made again: this build has other features, or the weights were not kept.
 	OtherWeights uint64 `json:"other_weights"`
 
 	Assessments Assessments  `json:"assessments"`
@@ -100,7 +100,7 @@ const shown = 20
 func Run(ctx context.Context, log Log, project string, from, to time.Time) (*Result, error) {
 	began := time.Now()
 	r := &Result{Project: project, From: from, To: to, Reasons: []Reason{}, Differences: []Difference{}}
-	p := player{ctx: ctx, log: log, result: r, snapshots: map[uint64]*source{}, books: map[uint64]*savings.Book{}, why: map[string]int{}}
+	p := player{ctx: ctx, log: log, result: r, snapshots: map[uint64]*source{}, models: builtinModels(), books: map[uint64]*savings.Book{}, why: map[string]int{}}
 	if err := log.Decisions(ctx, project, from, to, p.play); err != nil {
 		return nil, err
 	}
@@ -120,6 +120,7 @@ type player struct {
 	log       Log
 	result    *Result
 	snapshots map[uint64]*source
+	models    map[uint64]*classifier.Model // by the hash of their weights; nil where these were not kept
 	books     map[uint64]*savings.Book
 	why       map[string]int
 	in        classifier.Inputs
@@ -247,7 +248,11 @@ func (p *player) open(hash uint64) (*source, error) {
 	if err != nil {
 		return &source{why: fmt.Sprintf("snapshot %016x: %v", hash, err)}, nil
 	}
-	return &source{snapshot: s, assesses: sealed.Assesses()}, nil
+	model, err := p.assessedBy(&sealed)
+	if err != nil {
+		return nil, err
+	}
+	return &source{snapshot: s, assesses: model != nil}, nil
 }
 
 // book finds the price book that a snapshot names.

@@ -324,26 +324,71 @@ func TestARefusedDecisionIsTakenAgainAsOne(t *testing.T) {
 	}
 }
 
+// payloads are bodies as a broker keeps them.
+func payloads(list []schemas.Payload) replay.Payloads {
+	return func(_ context.Context, fn func(*schemas.Payload) error) error {
+		for i := range list {
+			if err := fn(&list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// TestOtherWeightsAreFoundAgain: a team's own weights assess; replay takes them
+// from the store, and says so where they are not there.
+func TestOtherWeightsAreFoundAgain(t *testing.T) {
+	s, project := open(t)
+	w := *classifier.Builtin().Weights()
+	w.Bias += int64(time.Now().UnixNano()%9_000) + 20_000 // the store is shared by tests: weights of this run alone
+	file := w.Encode()
+	model, err := classifier.ReadWeights(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := partsOf(t, project)
+	parts.Model = model
+	own := classifier.NewSnapshot(parts)
+	if own.Hash() == classifier.NewSnapshot(partsOf(t, project)).Hash() {
+		t.Fatal("other weights, the same hash")
+	}
+	keep(t, s, own)
+	evs, bodies := eventsOf(t, project, own, 100)
+	insert(t, s, evs...)
+	for _, row := range []struct {
+		name                     string
+		keep                     bool
+		remade, other, notRemade uint64
+	}{{"weights that were not kept", false, 0, 100, 100}, {"weights that were kept", true, 100, 0, 0}} {
+		t.Run(row.name, func(t *testing.T) {
+			if row.keep {
+				raw, err := json.Marshal(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.InsertSnapshots(t.Context(), "", []schemas.SnapshotRecord{{Kind: schemas.KindWeights, Hash: model.Hash(), At: time.Now(), Record: raw}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := run(t, s, project)
+			if err := replay.Reassess(t.Context(), r, payloads(bodies), proxy.Reassess, s); err != nil {
+				t.Fatal(err)
+			}
+			if r.Decisions != 100 || r.Differs() || r.OtherWeights != row.other || r.Assessments.Bodies != row.remade || r.Assessments.NotRemade != row.notRemade {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
 func TestKeptBodiesAreAssessedAgain(t *testing.T) {
 	s, project := open(t)
 	snapshot := classifier.NewSnapshot(partsOf(t, project))
 	keep(t, s, snapshot)
 	_, bodies := eventsOf(t, project, snapshot, 100)
 	r := run(t, s, project)
-	assess := func(p *schemas.Payload) (classifier.Features, classifier.Assessment) {
-		return proxy.Reassess(p)
-	}
-	payloads := func(list []schemas.Payload) replay.Payloads {
-		return func(_ context.Context, fn func(*schemas.Payload) error) error {
-			for i := range list {
-				if err := fn(&list[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	if err := replay.Reassess(t.Context(), r, payloads(append(bodies, bodies[0])), assess, s); err != nil || r.Assessments.Bodies != 100 || r.Differs() {
+	if err := replay.Reassess(t.Context(), r, payloads(append(bodies, bodies[0])), proxy.Reassess, s); err != nil || r.Assessments.Bodies != 100 || r.Differs() {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for i := range bodies { // looked at for a candidate in another dialect
@@ -357,7 +402,7 @@ func TestKeptBodiesAreAssessedAgain(t *testing.T) {
 	bodies[3].RequestBody = append([]byte(nil), bodies[4].RequestBody...)
 	bodies[5].Event.SnapshotHash++ // of a build of which nothing is known
 	r = run(t, s, project)
-	if err := replay.Reassess(t.Context(), r, payloads(bodies), assess, s); err != nil || r.Assessments.Differing != 1 || r.Assessments.NotRemade != 1 || !r.Differs() {
+	if err := replay.Reassess(t.Context(), r, payloads(bodies), proxy.Reassess, s); err != nil || r.Assessments.Differing != 1 || r.Assessments.NotRemade != 1 || !r.Differs() {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
