@@ -13,6 +13,7 @@ import (
 const (
 	codeBadArguments       = 36
 	codeNotImplemented     = 48
+	codeSessionNotFound    = 372
 	codeUnknownType        = 50
 	codeSyntaxError        = 62
 	codeUnknownFormat      = 73

@@ -136,6 +136,7 @@ func TestParametersAndSettings(t *testing.T) {
 		{"a reader's wish for no limit", reader, q("SELECT getSetting('max_execution_time')", "max_execution_time", "0"), "600\n", 200},
 		{"a reader's wish for more threads", reader, q("SELECT getSetting('max_threads')", "max_threads", "64"), "2\n", 200},
 		{"readonly=0 in the address changes nothing", reader, q("SELECT getSetting('readonly')", "readonly", "0"), "1\n", 200},
+		{"settings within a reader's query, within the bounds", reader, q("SELECT getSetting('max_threads'), getSetting('max_block_size'), getSetting('max_execution_time') SETTINGS max_threads = 64, max_block_size = 1000, max_execution_time = 10 FORMAT CSV"), "2,1000,10\n", 200},
 		{"a setting that a reader may not send", reader, q("SELECT 1", "allow_ddl", "1"), "Code: 115. ", 404},
 		{"a setting that is none", reader, q("SELECT 1", "no_such_thing", "1"), "Code: 115. DB::Exception: Setting no_such_thing ", 404},
 		{"a setting with SQL in its value", reader, q("SELECT getSetting('log_comment') != ''", "max_result_rows", "1', readonly = '0"), "Code: ", 400},
@@ -144,7 +145,10 @@ func TestParametersAndSettings(t *testing.T) {
 		{"a database that is not there", reader, q("SELECT 1", "database", "nowhere"), "Code: 81. ", 404},
 		{"a format that is none", reader, q("SELECT 1 FORMAT Nonsense"), "Code: 73. ", 404},
 		{"a format with more in it", reader, q("SELECT 1", "default_format", "CSV SETTINGS readonly=0"), "Code: 73. ", 404},
-		{"a session", reader, q("SELECT 1", "session_id", "x"), "Code: 48. ", 501},
+		{"a session, as clients name one by default", reader, q("SELECT 1", "session_id", "x", "session_timeout", "60"), "1\n", 200},
+		{"a session that should be there already", reader, q("SELECT 1", "session_id", "x", "session_check", "1"), "Code: 372. ", 500},
+		{"a table that would live in a session", writer, q("CREATE OR REPLACE TEMPORARY TABLE x (a UInt8)", "session_id", "x"), "Code: 48. ", 501},
+		{"a setting that would live in a session", writer, q("SET max_threads = 1", "session_id", "x"), "Code: 48. ", 501},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			resp, body := ask(t, c.dsn, http.MethodGet, c.query, nil)

@@ -20,6 +20,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 
 	"github.com/gnomon-llm/gnomon/internal/embedded"
 	"github.com/gnomon-llm/gnomon/internal/embedded/embeddedtest"
@@ -158,11 +159,13 @@ func TestBodiesAreUnpackedAndAnswersPackedAsAsked(t *testing.T) {
 	pack := map[string]func(io.Writer) io.WriteCloser{
 		"gzip": func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 		"br":   func(w io.Writer) io.WriteCloser { return brotli.NewWriter(w) },
+		"lz4":  func(w io.Writer) io.WriteCloser { return lz4.NewWriter(w) },
 		"zstd": func(w io.Writer) io.WriteCloser { z, _ := zstd.NewWriter(w); return z },
 	}
 	unpack := map[string]func(io.Reader) io.Reader{
 		"gzip": func(r io.Reader) io.Reader { z, _ := gzip.NewReader(r); return z },
 		"br":   func(r io.Reader) io.Reader { return brotli.NewReader(r) },
+		"lz4":  func(r io.Reader) io.Reader { return lz4.NewReader(r) },
 		"zstd": func(r io.Reader) io.Reader { z, _ := zstd.NewReader(r); return z },
 	}
 	for name := range pack {
@@ -176,10 +179,17 @@ func TestBodiesAreUnpackedAndAnswersPackedAsAsked(t *testing.T) {
 			if resp, b := ask(t, writer, http.MethodPost, q("INSERT INTO pack.t FORMAT JSONEachRow"), bytes.NewReader(body.Bytes()), encoded); resp.StatusCode != 200 {
 				t.Fatal(b)
 			}
+			packed := bytes.Buffer{} // the statement packed with its data, as clickhouse-connect sends it
+			pw := pack[name](&packed)
+			_, _ = io.WriteString(pw, "INSERT INTO pack.t FORMAT JSONEachRow\n"+strings.Repeat(line, 10))
+			_ = pw.Close()
+			if resp, b := ask(t, writer, http.MethodPost, "", &packed, encoded); resp.StatusCode != 200 {
+				t.Error(b)
+			}
 			if resp, b := ask(t, writer, http.MethodPost, q("INSERT INTO pack.t FORMAT JSONEachRow"), bytes.NewReader(body.Bytes()[:body.Len()-4]), encoded); resp.StatusCode != 400 {
 				t.Errorf("half a body: %s %s", resp.Status, b)
 			}
-			if n := run(t, writer, "SELECT count() FROM pack.t"); n != "1000\n" {
+			if n := run(t, writer, "SELECT count() FROM pack.t"); n != "1010\n" {
 				t.Errorf("%s rows", n)
 			}
 			accepts := func(r *http.Request) { r.Header.Set("Accept-Encoding", "identity;q=0.1, "+name) }
@@ -187,7 +197,7 @@ func TestBodiesAreUnpackedAndAnswersPackedAsAsked(t *testing.T) {
 			if resp.Header.Get("Content-Encoding") != name {
 				t.Fatalf("encoded as %q", resp.Header.Get("Content-Encoding"))
 			}
-			if got, err := io.ReadAll(unpack[name](strings.NewReader(b))); err != nil || string(got) != strings.Repeat(line, 1000) {
+			if got, err := io.ReadAll(unpack[name](strings.NewReader(b))); err != nil || string(got) != strings.Repeat(line, 1010) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
 			if resp, b = ask(t, reader, http.MethodGet, q("SELECT a FROM pack.t LIMIT 1 FORMAT JSONEachRow"), nil, accepts); b != line || resp.Header.Get("Content-Encoding") != "" {

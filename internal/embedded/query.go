@@ -188,7 +188,7 @@ func (s *server) insert(c *session, req *request, data string) (progress, error)
 // other runs what answers nothing: DDL, INSERT … SELECT, SYSTEM and the like.
 func (s *server) other(c *session, req *request) (progress, error) {
 	t := (&lexer{src: req.st.text}).next()
-	if t.is("SET") || t.is("USE") {
+	if livesInSession(req.st.text) {
 		return progress{}, raise(codeNotImplemented, "%s changes a session, and sessions are not kept by the embedded engine: send settings and database with each query. (NOT_IMPLEMENTED)", strings.ToUpper(t.text))
 	}
 	r, err := c.run(req.st.text, "Null", req.params)

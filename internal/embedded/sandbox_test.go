@@ -21,7 +21,7 @@ var outside = []string{
 	"UPDATE box.t SET a = 2 WHERE 1", "DELETE FROM box.t WHERE 1", "EXCHANGE TABLES box.t AND box.t", "UNDROP TABLE box.t", "MOVE USER a TO b",
 	"SYSTEM SHUTDOWN", "SYSTEM DROP MARK CACHE", "SYSTEM FLUSH LOGS", "KILL QUERY WHERE 1", "GRANT ALL ON *.* TO default", "EXECUTE AS default", "BEGIN TRANSACTION",
 	"BACKUP TABLE box.t TO File('%[2]s')", "RESTORE TABLE box.t FROM File('%[1]s')", "CHECK TABLE box.t", "USE box", "SET readonly = 0", "SET max_threads = 3", "SET ROLE x",
-	"SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS readonly = 2", "SELECT 1 SETTINGS max_threads = 9", "SELECT * FROM (SELECT 1 SETTINGS readonly = 0)",
+	"SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS readonly = 2", "SELECT 1 SETTINGS max_threads = 1, readonly = 0", "SELECT 1 SETTINGS additional_table_filters = {'box.t': 'file(1)'}", "SELECT (SELECT 1 SETTINGS max_threads = 1)", "SELECT * FROM (SELECT 1 SETTINGS readonly = 0)",
 	"SELECT * FROM file('%[1]s')", "SELECT * FROM FILE('%[1]s')", "SELECT file('%[1]s')", "SELECT `file`('%[1]s')", "SELECT \"file\" ('%[1]s')", "SELECT file /* x */ ('%[1]s')", "SELECT file -- x\n('%[1]s')",
 	"SELECT 'x' APPLY file", "SELECT * APPLY(file) FROM (SELECT '%[1]s')", "SELECT arrayMap(file, ['%[1]s'])", "SELECT arrayMap(x -> file(x), ['%[1]s'])", "SELECT (file)('%[1]s')",
 	"WITH file('%[1]s') AS x SELECT x", "SELECT * FROM `%[1]s`", "SELECT * FROM '%[1]s'", "SELECT * FROM view(SELECT * FROM file('%[1]s'))", "SELECT * FROM box.t WHERE a IN (SELECT * FROM file('%[1]s'))",

@@ -260,8 +260,8 @@ func (s *server) readRequest(r *http.Request) (*request, error) {
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
 		return nil, raise(codeNotImplemented, "The method %s is not known here: GET and POST are. (NOT_IMPLEMENTED)", r.Method)
-	case q.Get("session_id") != "":
-		return nil, raise(codeNotImplemented, "Sessions are not kept by the embedded engine: leave session_id out and send settings with each query. (NOT_IMPLEMENTED)")
+	case q.Get("session_id") != "" && isOne(q.Get("session_check")):
+		return nil, raise(codeSessionNotFound, "Session %q not found: the embedded engine keeps none. (SESSION_NOT_FOUND)", q.Get("session_id"))
 	case !writer && isOne(q.Get("decompress")):
 		return nil, raise(codeNotImplemented, "A read-only user has nothing to send in compressed blocks: leave decompress out. (NOT_IMPLEMENTED)")
 	case strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/"):
@@ -284,6 +284,18 @@ func (s *server) readRequest(r *http.Request) (*request, error) {
 	}
 	if err := gateParams(req.params); err != nil {
 		return nil, err
+	}
+	var more []setting
+	req.st.text, more = cutSettings(req.st.text)
+	for _, m := range more {
+		if !slices.Contains(anyoneSettings, m.name) {
+			return nil, raise(codeReadonly, "Cannot modify '%s' setting in readonly mode. (READONLY)", m.name)
+		}
+		checked, err := requestSettings(url.Values{m.name: {m.value}}, writer, s.lim)
+		if err != nil {
+			return nil, err
+		}
+		req.settings = append(req.settings, checked...)
 	}
 	return req, gate(req.st.text, s.tableFunctions)
 }
@@ -311,12 +323,15 @@ func (req *request) readStatement(r *http.Request, query string) error {
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return raise(codeCannotDecompress, "The body cannot be read: %s. (CANNOT_READ_ALL_DATA)", err)
 	}
-	whole := query + string(head[:n])
+	ended, whole := err != nil, query+string(head[:n])
 	if req.st, err = parseStatement(whole); err != nil {
 		return err
 	}
 	if req.st.kind == kindInsert {
-		req.data = io.MultiReader(strings.NewReader(whole[req.st.dataAt:]), in)
+		req.data = strings.NewReader(whole[req.st.dataAt:])
+		if !ended { // a decoder that has ended is not to be asked again
+			req.data = io.MultiReader(req.data, in)
+		}
 		req.st.text = whole[:req.st.dataAt]
 		return nil
 	}

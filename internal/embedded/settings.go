@@ -13,7 +13,7 @@ var protocolParams = []string{
 	"client_protocol_version", "wait_end_of_query", "buffer_size", "network_compression_method", "network_zstd_compression_level",
 	"enable_http_compression", "http_zlib_compression_level", "send_progress_in_http_headers", "http_headers_progress_interval_ms",
 	"http_response_buffer_size", "http_write_exception_in_output_format", "add_http_cors_header", "log_queries", "stacktrace",
-	"close_session", "role", "http_max_field_value_size", "cancel_http_readonly_queries_on_client_close", "readonly",
+	"session_id", "session_check", "session_timeout", "close_session", "role", "http_max_field_value_size", "cancel_http_readonly_queries_on_client_close", "readonly",
 }
 
 // anyoneSettings may be sent by a client without a password too: they change how
@@ -40,7 +40,7 @@ var writerPrefixes = []string{
 	"insert_", "async_insert", "wait_for_async_insert", "input_format_", "output_format_", "format_", "max_", "min_", "mutations_sync",
 	"alter_sync", "deduplicate_", "parallel_", "optimize_", "allow_", "enable_", "use_", "materialize_", "lightweight_", "preferred_", "date_time_",
 	"connect_timeout", "receive_timeout", "send_timeout", "lock_acquire_timeout", "flatten_nested", "data_type_default_nullable", "throw_on_",
-	"distributed_ddl_", "database_", "type_json_", "query_cache_", "merge_tree_", "apply_",
+	"distributed_ddl_", "database_", "cast_", "type_json_", "query_cache_", "merge_tree_", "apply_",
 }
 
 // setting is one name and value.

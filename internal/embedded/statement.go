@@ -49,6 +49,23 @@ func parseStatement(query string) (statement, error) {
 	return statement{kind: kindOther, text: query}, nil
 }
 
+// livesInSession is true of a statement whose effect only later queries of its
+// session would see. Clients send a session_id by default; none is kept, and only
+// these would notice.
+func livesInSession(query string) bool {
+	l := &lexer{src: query}
+	first := l.next()
+	if !first.is("CREATE") {
+		return first.is("SET") || first.is("USE")
+	}
+	t := l.next()
+	if t.is("OR") { // REPLACE
+		l.next()
+		t = l.next()
+	}
+	return t.is("TEMPORARY")
+}
+
 // parseAnswer cuts off a trailing "FORMAT name" and semicolon.
 func parseAnswer(query string) statement {
 	st := statement{kind: kindAnswer}
@@ -79,6 +96,31 @@ func parseAnswer(query string) statement {
 		}
 	}
 	return st
+}
+
+// cutSettings takes a trailing SETTINGS a = 1, b = 'x' off a query: a reader may
+// not change settings within it, and what it asks for is held to the bounds of
+// those in the address. Anything but plain values is left where it is, to be refused.
+func cutSettings(query string) (string, []setting) {
+	var toks []token
+	l := &lexer{src: query}
+	for t := l.next(); t.kind != tokEnd; t = l.next() {
+		toks = append(toks, t)
+	}
+	var found []setting
+	for i := len(toks); i >= 4; i -= 4 {
+		name, is, value := toks[i-3], toks[i-2], toks[i-1]
+		if name.kind != tokWord || !is.punct("=") || value.kind != tokWord && value.kind != tokString {
+			break
+		}
+		found = append(found, setting{name.text, value.text})
+		if before := toks[i-4]; before.is("SETTINGS") && i-5 >= 0 {
+			return query[:toks[i-5].end], found
+		} else if !before.punct(",") {
+			break
+		}
+	}
+	return query, nil
 }
 
 // parseInsert finds where the data begin. l stands behind INSERT.
