@@ -49,6 +49,7 @@ func Analyze(ctx context.Context, log Log, project string, s Settings, now time.
 			tests += 1 + found[i].finding.Restarts
 		}
 	}
+	o.adequacies(found)
 	verdicts := make([]schemas.Verdict, len(o.keys))
 	for i, k := range o.keys {
 		if err := ctx.Err(); err != nil {

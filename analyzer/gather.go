@@ -13,6 +13,10 @@ import (
 // key names what a verdict is about.
 type key struct{ workload, provider, model, candidate string }
 
+func (k key) String() string {
+	return k.workload + "\x00" + k.provider + "\x00" + k.model + "\x00" + k.candidate
+}
+
 func (k key) base() string { return k.provider + "/" + k.model }
 
 func (k key) compare(o key) int {

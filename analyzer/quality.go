@@ -28,6 +28,7 @@ type quality struct {
 	cost     float64 // USD of rehearsal for a pair
 	failed   int     // pairs whose candidate failed, refused or was cut short
 	closed   float64 // share of rehearsed pairs that a grader could judge
+	inForce  []scored
 }
 
 // collect files the evaluations of a candidate and makes units of them.
@@ -38,9 +39,14 @@ func (o *observed) collect(k key, s Settings, now time.Time) *quality {
 	f.DailyDates, f.DailyLower, f.DailyMean, f.DailyUpper = []string{}, []float64{}, []float64{}, []float64{}
 	f.DayGate = "no graded pairs"
 	q.checkBaseline(o.evals[k], k)
-	pairs := q.pairs(o.evals[k], k)
+	graded := q.pairs(o.evals[k], k)
+	pairs := make([]evidence.Pair, len(graded))
+	for i := range graded {
+		pairs[i] = graded[i].Pair
+	}
 	units, waiting, late := evidence.Units(pairs, now.Add(-s.Settle))
 	q.epoch = evidence.Current(units)
+	q.inForce = current(graded, &q.epoch)
 	f.Waiting, f.Late, f.Clusters, f.Restarts, f.Outside = waiting, late, len(q.epoch.Units), q.epoch.Restarts, q.epoch.Outside
 	inBets := 0
 	for _, u := range q.epoch.Units {
@@ -77,7 +83,7 @@ func (q *quality) checkBaseline(all []*schemas.Evaluation, k key) {
 // pairs picks what may be bet on: sampled with a known probability, of requests
 // the policy would route to the candidate, judged by the grader that judged
 // most. Failures count as quality 0 where the grader would have judged an answer.
-func (q *quality) pairs(all []*schemas.Evaluation, k key) []evidence.Pair {
+func (q *quality) pairs(all []*schemas.Evaluation, k key) []scored {
 	var own, graded []*schemas.Evaluation
 	byGrader := map[string]int{}
 	for _, e := range all {
@@ -104,10 +110,10 @@ func (q *quality) pairs(all []*schemas.Evaluation, k key) []evidence.Pair {
 	if others > 0 {
 		q.note("several_graders", fmt.Sprintf("%s of other graders %s not counted: the verdict rests on %s.", report.Plural(others, "pair", "pairs"), isAre(others), f.Grader))
 	}
-	pairs := make([]evidence.Pair, 0, byGrader[f.Grader])
+	pairs := make([]scored, 0, byGrader[f.Grader])
 	for _, e := range graded {
 		if e.Grader == f.Grader {
-			pairs = append(pairs, q.pair(e))
+			pairs = append(pairs, scored{q.pair(e), float64(e.Score)})
 		}
 	}
 	f.Pairs = len(pairs)

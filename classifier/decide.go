@@ -52,6 +52,9 @@ func Decide(in *Inputs, s *Snapshot) Decision {
 		if reject == schemas.RejectNone && uint32(in.Assessment.Score) >= threshold {
 			reject = schemas.RejectScore
 		}
+		if reject == schemas.RejectNone || reject == schemas.RejectScore && !d.Adequate.Known {
+			d.Adequate = fact.chance(in.Assessment.Score)
+		}
 		if d.Rejects[i] = reject; reject != schemas.RejectNone {
 			continue
 		}

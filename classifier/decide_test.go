@@ -36,7 +36,8 @@ func testParts() Parts {
 			{Name: "openai", Dialects: []string{"openai.chat"}}, {Name: "anthropic", Dialects: []string{"anthropic.messages"}, Credential: true},
 			{Name: "groq", Dialects: []string{"openai.chat"}},
 		},
-		Evidence: []Evidence{{Workload: "proven", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, OutputRatio: 1.5}},
+		Evidence: []Evidence{{Workload: "proven", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, OutputRatio: 1.5,
+			Adequacy: schemas.Calibration{Pairs: 400, Level: 60_000, Lower: 58_000, Upper: 61_000, Centre: 20_000, Slope: 13_107}}},
 		Policies: []schemas.Policy{
 			{Project: "shop", Workload: "proven", Version: 3, Mode: schemas.ModeLive, Candidate: "openai/mid", Threshold: 0.8, Share: 5000, Control: 500, Salt: []byte("s")},
 			{Project: "shop", Workload: "unproven", Version: 2, Mode: schemas.ModeCanary, Candidate: "openai/mid", Threshold: 0.8, Share: 5000, Salt: []byte("s")},
@@ -172,6 +173,17 @@ func TestDecisionSaysWhatItKnew(t *testing.T) {
 	// 1,000 prompt tokens and 300 × 1.5 of answer at the candidate.
 	if want := schemas.KnownUSD(1000*1000 + 450*4000); d.Expected != want {
 		t.Errorf("expected cost %v, want %v", d.Expected, want)
+	}
+	if want := (Chance{60_000, true}); d.Adequate != want {
+		t.Errorf("at the mean score %+v, want %+v", d.Adequate, want)
+	}
+	in.Assessment.Score = 65535 // kept back by its score alone: what was known of the candidate all the same
+	if d, want := Decide(&in, s), (Chance{60_000 - 13_107*45_535/65_535, true}); d.Route != baseline || d.Adequate != want {
+		t.Errorf("%s, %+v, want %+v", d.Route, d.Adequate, want)
+	}
+	in.Unhealthy = 1
+	if d := Decide(&in, s); d.Adequate.Known {
+		t.Errorf("of a candidate that could not have answered: %+v", d.Adequate)
 	}
 	in = testInputs()
 	in.Assessment.Score = 65535

@@ -88,6 +88,8 @@ func decisionBytes(d *Decision) []byte {
 	h.number(uint64(d.Expected.Nano))
 	h.flag(d.Expected.Known)
 	h.text(string(d.Evidence))
+	h.number(uint64(d.Adequate.P))
+	h.flag(d.Adequate.Known)
 	h.text(string(d.Mode))
 	h.number(uint64(d.PolicyVersion))
 	h.number(d.SnapshotHash)

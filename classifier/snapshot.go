@@ -33,6 +33,15 @@ type evidenceKey struct{ workload, requestModel, candidate string }
 type evidenceFact struct {
 	state    schemas.EvidenceState
 	ratioPPM uint64 // candidate's output tokens per million of the baseline's
+	adequacy schemas.Calibration
+}
+
+// chance is what the graded pairs make expect of a request of a score.
+func (f *evidenceFact) chance(score uint16) Chance {
+	if f.adequacy.Pairs == 0 {
+		return Chance{}
+	}
+	return Chance{P: f.adequacy.At(score), Known: true}
 }
 
 // plan is a list of candidates with what is known of each.
@@ -86,7 +95,7 @@ func newSnapshot(p Parts, o Origin) *Snapshot {
 		s.policies[pp.policy.Workload] = pp
 	}
 	for _, e := range p.Evidence {
-		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio)}
+		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio), e.Adequacy}
 	}
 	s.hash = sumSnapshot(&s.parts, o)
 	return s

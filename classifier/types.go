@@ -79,9 +79,16 @@ type Decision struct {
 	Act            bool             // live: send it to Route. Never while observing, for control, or without evidence and override
 	Expected       schemas.OptUSD   // of Route, predicted
 	Evidence       schemas.EvidenceState
+	Adequate       Chance // that the answer of Route is no worse; where Route is the baseline, of the first candidate that only its score kept back
 	Mode           schemas.Mode
 	PolicyVersion  uint32
 	SnapshotHash   uint64
+}
+
+// Chance is a probability, where there is evidence for one.
+type Chance struct {
+	P     uint16 // in 1/65535
+	Known bool
 }
 
 // Pricer prices usage; savings.Book is one.
@@ -114,6 +121,7 @@ type Evidence struct {
 	Workload, RequestModel, Candidate string
 	State                             schemas.EvidenceState
 	OutputRatio                       float64 // candidate's output tokens per baseline's; 0 = unmeasured, 1 is taken
+	Adequacy                          schemas.Calibration
 }
 
 // Provider is what a decision needs to know of a configured provider.

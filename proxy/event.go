@@ -34,6 +34,10 @@ func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent
 		LatencyMS: clamp32(a.Latency.Milliseconds()), OverheadUS: clamp32(a.Overhead.Microseconds()), Simulated: r.Simulated,
 		PriceVersion: o.book.Version(),
 	}
+	if dec.Adequate.Known {
+		p := share(dec.Adequate.P)
+		ev.PAdequate = &p
+	}
 	if ev.ResponseBytes == 0 {
 		ev.ResponseBytes = clamp32(int64(len(a.Body)))
 	}

@@ -77,21 +77,25 @@ type RequestEvent struct {
 	// router would have left it; WouldOutputCost is the part that scales with
 	// the candidate's output length. Where WouldRoute is the baseline it
 	// differs from BaselineCost only by a cache that routed neighbours leave colder.
-	WouldCost       OptUSD        `json:"would_cost"`
-	WouldOutputCost OptUSD        `json:"would_output_cost"`
-	ExpectedCost    OptUSD        `json:"expected_cost"` // of WouldRoute, predicted before the answer
-	TaskClass       string        `json:"task_class,omitempty"`
-	Score           float32       `json:"score"` // how much the strong model is needed, 0 to 1
-	Novelty         float32       `json:"novelty"`
-	EvidenceState   EvidenceState `json:"evidence_state"`
-	Gates           Gate          `json:"gates"`
-	Candidates      []string      `json:"candidates,omitempty"` // provider/model, in ladder order
-	Rejects         []Reject      `json:"rejects,omitempty"`    // one per candidate, same order
-	BaselineReject  Reject        `json:"baseline_reject,omitempty"`
-	Inputs          []byte        `json:"inputs,omitempty"` // packed classifier.Inputs, versioned
-	ClassifierVer   uint32        `json:"classifier_version"`
-	PolicyVersion   uint32        `json:"policy_version"`
-	SnapshotHash    uint64        `json:"snapshot_hash"`
+	WouldCost       OptUSD  `json:"would_cost"`
+	WouldOutputCost OptUSD  `json:"would_output_cost"`
+	ExpectedCost    OptUSD  `json:"expected_cost"` // of WouldRoute, predicted before the answer
+	TaskClass       string  `json:"task_class,omitempty"`
+	Score           float32 `json:"score"` // how much the strong model is needed, 0 to 1
+	Novelty         float32 `json:"novelty"`
+	// PAdequate is the chance, 0 to 1, that the answer of WouldRoute (where that is
+	// the baseline: of the first candidate that nothing but its score kept back) is
+	// no worse than the baseline's, by the workload's own graded pairs; null without any.
+	PAdequate      *float32      `json:"p_adequate"`
+	EvidenceState  EvidenceState `json:"evidence_state"`
+	Gates          Gate          `json:"gates"`
+	Candidates     []string      `json:"candidates,omitempty"` // provider/model, in ladder order
+	Rejects        []Reject      `json:"rejects,omitempty"`    // one per candidate, same order
+	BaselineReject Reject        `json:"baseline_reject,omitempty"`
+	Inputs         []byte        `json:"inputs,omitempty"` // packed classifier.Inputs, versioned
+	ClassifierVer  uint32        `json:"classifier_version"`
+	PolicyVersion  uint32        `json:"policy_version"`
+	SnapshotHash   uint64        `json:"snapshot_hash"`
 
 	PromptHash    uint64  `json:"prompt_hash"` // xxhash64 of the normalised prompt: duplicates cluster
 	RequestBytes  uint32  `json:"request_bytes"`

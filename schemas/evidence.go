@@ -143,6 +143,30 @@ type QualityFinding struct {
 	BaselineChecks    int      `json:"baseline_checks"`    // graded pairs of the baseline against itself
 	BaselineAgreement *float64 `json:"baseline_agreement"` // share of them in which it agreed with itself
 	GatePassed        bool     `json:"gate_passed"`        // the day gate
+
+	// Adequacy is the calibrated chance that the candidate's answer is no worse;
+	// null without graded pairs. It forecasts, and decides no verdict.
+	Adequacy *Calibration `json:"adequacy,omitempty"`
+}
+
+// Calibration is what a candidate's graded pairs in a workload say of a
+// request's chance that the candidate's answer is no worse than the baseline's:
+// a level, and how it falls with the score. Integers throughout, in 1/65535, so
+// that every proxy expects the same. Pairs 0: nothing is known.
+type Calibration struct {
+	Pairs  uint32 `json:"pairs"`
+	Level  uint16 `json:"level"`  // the chance at a score of Centre
+	Lower  uint16 `json:"lower"`  // of Level, at 95 %, sessions being the unit; not safe under peeking
+	Upper  uint16 `json:"upper"`  // likewise
+	Centre uint16 `json:"centre"` // mean score of the pairs
+	Slope  uint16 `json:"slope"`  // how much it falls from a score of 0 to one of 1
+}
+
+// At is the chance for a request of a score, in 1/65535.
+func (c *Calibration) At(score uint16) uint16 {
+	const one = 65535
+	fall := int64(c.Slope) * (int64(score) - int64(c.Centre)) / one
+	return uint16(max(0, min(int64(c.Level)-fall, one)))
 }
 
 // Verdict is what the analyzer found for (project, workload, requested model,
@@ -171,7 +195,8 @@ type Verdict struct {
 }
 
 // EvidenceRecord is what proxies are told of a candidate in a workload: the
-// state that gates acting, and the measured output length.
+// state that gates acting, the measured output length, and what the graded pairs
+// make expect of a request.
 type EvidenceRecord struct {
 	Version      string        `json:"schema_version"`
 	Project      string        `json:"project"`
@@ -181,4 +206,8 @@ type EvidenceRecord struct {
 	State        EvidenceState `json:"state"`
 	OutputRatio  float64       `json:"output_ratio"` // candidate's output tokens per baseline's; 0 = unmeasured
 	At           time.Time     `json:"at"`
+
+	// From here on: since version 1.1. Proxies that know less ignore it.
+
+	Adequacy *Calibration `json:"adequacy,omitempty"` // null: nothing is graded
 }

@@ -13,6 +13,7 @@ type Observation struct {
 	Prior    float64 // any scale on which more means more
 	Outcome  float64
 	Weight   float64 // the inverse of the probability with which it was sampled; 0 = 1
+	Cluster  string  // a session, all of which counts as one of its weight; empty: by itself
 }
 
 // Effect is what is taken of one workload.
@@ -21,6 +22,7 @@ type Effect struct {
 	Level  float64 // outcome at the mean prior
 	Centre float64 // mean prior
 	Slope  float64 // outcome per unit of the prior, never below 0
+	SE     float64 // standard error of Level, what is common to all workloads taken as known
 }
 
 // Model predicts outcomes.
@@ -42,7 +44,7 @@ func (m *Model) Predict(workload string, prior float64) float64 {
 type sums struct {
 	name           string
 	pairs          int
-	n              float64 // effective: (Σw)²/Σw² (Kish)
+	n              float64 // effective: (Σw)²/Σw² over clusters (Kish)
 	x, y           float64 // weighted means
 	xx, xy, yy     float64 // about the means, scaled to n
 	slope, slopeSE float64 // by least squares
@@ -75,7 +77,7 @@ func Fit(obs []Observation, steepest float64) *Model {
 		own := s.n / noise // precision of the workload's own mean
 		e := Effect{Pairs: s.pairs, Centre: s.x, Slope: slope}
 		prior := level + across*(s.x-centre)
-		e.Level = blend(prior, 1/levelVar, s.y, own)
+		e.Level, e.SE = blend(prior, 1/levelVar, s.y, own), 1/math.Sqrt(1/levelVar+own)
 		if s.ranks && slopeVar > 0 {
 			e.Slope = max(0, min(blend(slope, 1/slopeVar, s.slope, 1/(s.slopeSE*s.slopeSE)), steepest))
 		}
@@ -107,7 +109,7 @@ func gather(obs []Observation) []sums {
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		// A fixed order: sums of floats depend on it.
 		slices.SortFunc(by[name], func(a, b Observation) int {
-			return cmp.Or(cmp.Compare(a.Prior, b.Prior), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Weight, b.Weight))
+			return cmp.Or(cmp.Compare(a.Prior, b.Prior), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Cluster, b.Cluster))
 		})
 		all = append(all, sumUp(name, by[name]))
 	}
@@ -117,9 +119,14 @@ func gather(obs []Observation) []sums {
 func sumUp(name string, obs []Observation) sums {
 	s := sums{name: name, pairs: len(obs)}
 	var w, ww float64
+	clusters := map[string]float64{}
 	for _, o := range obs {
 		w += o.Weight
-		ww += o.Weight * o.Weight
+		// (a+b)² less a² is b(2a+b): the square of a cluster's weight, as it grows.
+		ww += o.Weight * (2*clusters[o.Cluster] + o.Weight)
+		if o.Cluster != "" {
+			clusters[o.Cluster] += o.Weight
+		}
 		s.x += o.Weight * o.Prior
 		s.y += o.Weight * o.Outcome
 	}

@@ -149,7 +149,11 @@ func (s *snapshots) rebuild() {
 	parts.Evidence = nil
 	for _, key := range slices.Sorted(maps.Keys(s.evidence)) {
 		r := s.evidence[key]
-		parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: r.Workload, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio})
+		e := classifier.Evidence{Workload: r.Workload, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio}
+		if r.Adequacy != nil {
+			e.Adequacy = *r.Adequacy
+		}
+		parts.Evidence = append(parts.Evidence, e)
 	}
 	next := classifier.NewSnapshot(parts)
 	s.current.Store(next)

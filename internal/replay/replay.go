@@ -18,7 +18,7 @@ import (
 
 // Fields are what a row says of its decision, in the order of Recorded.Said.
 var Fields = [...]string{
-	"would_route", "candidates", "rejects", "baseline_reject", "expected_cost", "evidence_state", "mode", "policy_version", // what was decided
+	"would_route", "candidates", "rejects", "baseline_reject", "expected_cost", "evidence_state", "p_adequate", "mode", "policy_version", // what was decided
 	"workload", "request_model", "dialect", "operation", "arm", "bypassed", "gates", "task_class", "score", "novelty", "classifier_version", "prompt_hash", // by what
 }
 
@@ -318,6 +318,11 @@ func appendSaid(b []byte, in *classifier.Inputs, d *classifier.Decision) []byte 
 		text(Unpriced)
 	}
 	text(string(d.Evidence))
+	if d.Adequate.Known {
+		number(uint64(math.Float32bits(float32(d.Adequate.P) / math.MaxUint16)))
+	} else {
+		text("")
+	}
 	text(string(d.Mode))
 	number(uint64(d.PolicyVersion))
 	text(in.Workload)

@@ -53,6 +53,8 @@ func partsOf(t testing.TB, project string) classifier.Parts {
 		Project: project, Ladders: classifier.BuiltinLadders(), Capabilities: classifier.BuiltinCapabilities(), Prices: book(t), DraftThreshold: .5,
 		Providers: []classifier.Provider{{Name: "openai", Dialects: []string{"openai.chat"}, Credential: true}, {Name: "anthropic", Dialects: []string{"anthropic.messages"}}},
 		Policies:  []schemas.Policy{{Project: project, Workload: "live", Version: 2, Mode: schemas.ModeLive, Candidate: "openai/gpt-4o-mini", Threshold: .9, Share: 10_000, Control: 500, Salt: []byte("0123456789abcdef"), Override: true}},
+		Evidence: []classifier.Evidence{{Workload: "live", RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", State: schemas.EvidenceCollecting,
+			Adequacy: schemas.Calibration{Pairs: 90, Level: 61_000, Lower: 58_000, Upper: 63_000, Centre: 21_000, Slope: 9_000}}},
 	}
 }
 
@@ -145,15 +147,18 @@ func TestTheLogDecidesAsItWasDecided(t *testing.T) {
 	if r.Decisions != 3500 || r.Differs() || r.NotReplayable != 0 || r.Snapshots != 2 || r.OtherWeights != 0 {
 		t.Errorf("%+v", r)
 	}
-	routes, acted := map[string]bool{}, 0
+	routes, acted, calibrated := map[string]bool{}, 0, 0
 	for i := range one {
+		if one[i].PAdequate != nil {
+			calibrated++
+		}
 		routes[one[i].WouldRoute] = true
 		if one[i].ServedModel != one[i].RequestModel {
 			acted++
 		}
 	}
-	if len(routes) < 5 || acted < 50 {
-		t.Errorf("the lot is too plain: routes %v, %d acted on", routes, acted)
+	if len(routes) < 5 || acted < 50 || calibrated < 50 {
+		t.Errorf("the lot is too plain: routes %v, %d acted on, %d calibrated", routes, acted, calibrated)
 	}
 	part, err := replay.Run(t.Context(), s, project, start.Add(time.Hour), start.Add(3*time.Hour))
 	if err != nil || part.Decisions == 0 || part.Decisions >= 500 {
@@ -176,6 +181,7 @@ func TestEveryFieldThatWasChangedAfterwardsIsNoticed(t *testing.T) {
 		"baseline_reject":    func(e *schemas.RequestEvent) { e.BaselineReject++ },
 		"expected_cost":      func(e *schemas.RequestEvent) { e.ExpectedCost.Nano++ },
 		"evidence_state":     func(e *schemas.RequestEvent) { e.EvidenceState = schemas.EvidenceReady },
+		"p_adequate":         func(e *schemas.RequestEvent) { p := float32(.5); e.PAdequate = &p },
 		"mode":               func(e *schemas.RequestEvent) { e.Mode = schemas.ModePaused },
 		"policy_version":     func(e *schemas.RequestEvent) { e.PolicyVersion++ },
 		"workload":           func(e *schemas.RequestEvent) { e.Workload += "x" },
@@ -315,6 +321,7 @@ func TestARefusedDecisionIsTakenAgainAsOne(t *testing.T) {
 		}
 		d := classifier.Refused(&in, snapshot, schemas.RejectClassifier)
 		e := &evs[i]
+		e.PAdequate = nil
 		e.WouldRoute, e.Candidates, e.Rejects, e.BaselineReject, e.ExpectedCost, e.EvidenceState, e.Mode = d.Route, d.Candidates, d.Rejects, d.BaselineReject, d.Expected, d.Evidence, d.Mode
 		e.ServedModel = e.RequestModel
 	}

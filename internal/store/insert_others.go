@@ -117,6 +117,7 @@ var evidenceColumns = []column[schemas.EvidenceRecord]{
 	col("state", func(e *schemas.EvidenceRecord) string { return string(e.State) }),
 	col("output_ratio", func(e *schemas.EvidenceRecord) float64 { return e.OutputRatio }),
 	col("schema_version", func(e *schemas.EvidenceRecord) string { return e.Version }),
+	col("record", func(e *schemas.EvidenceRecord) string { return record(e) }),
 }
 
 // InsertEvidence stores what proxies were told.

@@ -65,6 +65,7 @@ var requestColumns = []column[event]{
 	col("task_class", func(e *event) string { return e.TaskClass }),
 	col("score", func(e *event) float32 { return e.Score }),
 	col("novelty", func(e *event) float32 { return e.Novelty }),
+	col("p_adequate", func(e *event) *float32 { return e.PAdequate }),
 	col("evidence_state", func(e *event) string { return string(e.EvidenceState) }),
 	col("gates", func(e *event) uint64 { return uint64(e.Gates) }),
 	col("candidates", func(e *event) []string { return e.Candidates }),

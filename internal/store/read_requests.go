@@ -40,7 +40,7 @@ func scanRequest(row scanner) (schemas.RequestEvent, error) {
 		&e.KeyID, &e.ClientRetry, &e.Dialect, &e.Operation, &e.Provider, &e.BaselineProvider, &e.RequestModel, &e.ServedModel, &e.ResponseModel, &e.ResponseID,
 		&e.ServiceTier, &mode, &arm, &e.Bypassed, &e.Fallback, &e.Stream, &e.HTTPStatus, &e.ErrorType, &e.FinishReason, &e.InputTokens, &e.CacheReadTokens,
 		&e.CacheWriteTokens, &e.CacheWrite1hTokens, &e.AudioInputTokens, &e.OutputTokens, &e.ReasoningTokens, &e.AudioOutputTokens, &source, &e.PriceVersion,
-		(*amount)(&e.Cost), (*amount)(&e.ListCost), (*amount)(&e.BaselineCost), &e.WouldRoute, (*amount)(&e.WouldCost), (*amount)(&e.WouldOutputCost), (*amount)(&e.ExpectedCost), &e.TaskClass, &e.Score, &e.Novelty, &evidence, &gates, &e.Candidates, &rejects,
+		(*amount)(&e.Cost), (*amount)(&e.ListCost), (*amount)(&e.BaselineCost), &e.WouldRoute, (*amount)(&e.WouldCost), (*amount)(&e.WouldOutputCost), (*amount)(&e.ExpectedCost), &e.TaskClass, &e.Score, &e.Novelty, &e.PAdequate, &evidence, &gates, &e.Candidates, &rejects,
 		&baselineReject, &inputs, &e.ClassifierVer, &e.PolicyVersion, &e.SnapshotHash, &e.PromptHash, &e.RequestBytes, &e.ResponseBytes, &e.LatencyMS, &e.TTFTMS,
 		&e.OverheadUS, &e.Simulated, &e.Version, &e.Extra)
 	if err != nil {

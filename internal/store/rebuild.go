@@ -106,9 +106,20 @@ func (s *Store) days(ctx context.Context, table string) (map[time.Time]uint64, [
 	return of, rows, err
 }
 
+// columnsOf are the names of a table's columns, as a list.
+func (s *Store) columnsOf(ctx context.Context, table string) (string, error) {
+	names, err := query(ctx, s, "the columns of "+table, "SELECT name FROM system.columns WHERE database = 'gnomon' AND table = ? ORDER BY position",
+		func(row scanner) (n string, err error) { return n, row.Scan(&n) }, table)
+	return strings.Join(names, ", "), err
+}
+
 // copyDays copies what the second table lacks of the first, and holds the two
 // against each other.
 func (s *Store) copyDays(ctx context.Context, from, to string) error {
+	columns, err := s.columnsOf(ctx, from) // by name: the new table may have more
+	if err != nil {
+		return err
+	}
 	there, _, err := s.days(ctx, to)
 	if err != nil {
 		return err
@@ -126,7 +137,7 @@ func (s *Store) copyDays(ctx context.Context, from, to string) error {
 			step = time.Hour
 		}
 		for hour := d.day; hour.Before(d.day.AddDate(0, 0, 1)); hour = hour.Add(step) {
-			err := s.conn.Exec(ctx, "INSERT INTO gnomon."+to+" SELECT * FROM gnomon."+from+" WHERE ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"+
+			err := s.conn.Exec(ctx, "INSERT INTO gnomon."+to+" ("+columns+") SELECT "+columns+" FROM gnomon."+from+" WHERE ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"+
 				" SETTINGS max_block_size = 8192, max_threads = 1, max_insert_threads = 1, min_insert_block_size_rows = 50000, min_insert_block_size_bytes = 50000000, insert_deduplicate = 0",
 				hour.UnixMilli(), hour.Add(step).UnixMilli())
 			if err != nil {
