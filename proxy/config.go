@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -56,6 +57,10 @@ type Config struct {
 	// that bring none.
 	Keys       Keyring
 	RequireKey bool
+
+	// Certificate is what clients are shown; nil: they speak plain HTTP. Whether it
+	// is nil cannot change while Serve runs; which one it is can.
+	Certificate *tls.Certificate
 
 	// KeepPayload says whether a workload's data policy permits handing bodies to
 	// the PayloadSink. nil permits none.

@@ -37,7 +37,7 @@ type metrics struct {
 	found  map[ending]*series
 }
 
-func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometheus.Collector) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometheus.Collector, certificateEnds func() float64) (*metrics, error) {
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 	m := &metrics{
 		models:    map[string]struct{}{},
@@ -62,8 +62,9 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometh
 		return m, nil
 	}
 	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_requests_in_flight", Help: "Requests being answered now."}, func() float64 { return float64(inFlight()) })
+	ends := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_certificate_expiry_timestamp_seconds", Help: "When the certificate that clients are shown ends; 0 without one."}, certificateEnds)
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.retries, m.unretried, m.ejections, breakers, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, gauge} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.retries, m.unretried, m.ejections, breakers, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, gauge, ends} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -75,7 +75,7 @@ func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *
 	if err != nil {
 		return nil, err
 	}
-	if l.metrics, err = newMetrics(reg, l.flights.count, &l.health); err != nil {
+	if l.metrics, err = newMetrics(reg, l.flights.count, &l.health, l.certificateEnds); err != nil {
 		return nil, fmt.Errorf("proxy: metrics: %w", err)
 	}
 	l.health.log, l.health.ejected = log, l.metrics.ejections
@@ -118,6 +118,9 @@ func (l *life) configure(cfg Config) (*Proxy, error) {
 func (p *Proxy) Reload(cfg Config) error {
 	if cfg.Project != p.cfg.Project {
 		return fmt.Errorf("proxy: the project cannot change from %s to %s while gnomon runs", p.cfg.Project, cfg.Project)
+	}
+	if (cfg.Certificate == nil) != (p.current.Load().cfg.Certificate == nil) {
+		return errors.New("proxy: TLS cannot be turned on or off while gnomon runs")
 	}
 	_, err := p.configure(cfg)
 	return err
@@ -228,13 +231,20 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
+	p.speak(srv)
 	idle := make(chan struct{})
 	defer close(idle)
 	for range 2 * runtime.GOMAXPROCS(0) {
 		go p.deciders.run(idle)
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() {
+		if srv.TLSConfig != nil {
+			served <- srv.ServeTLS(ln, "", "")
+			return
+		}
+		served <- srv.Serve(ln)
+	}()
 	select {
 	case err := <-served:
 		return fmt.Errorf("proxy: serve %s: %w", ln.Addr(), err)

@@ -23,19 +23,31 @@ func (n *node) openProxy() (err error) {
 	}
 	n.payloads = newPayloadQueue(n)
 	n.registerGauges()
-	n.proxy, err = proxy.New(n.proxyConfig(n.c), n.spool, n.snapshots.get, n.book, n.payloads.offer, n.log, n.registry)
+	cfg, err := n.proxyConfig(n.c)
+	if err != nil {
+		return err
+	}
+	n.proxy, err = proxy.New(cfg, n.spool, n.snapshots.get, n.book, n.payloads.offer, n.log, n.registry)
 	if err != nil {
 		return fmt.Errorf("data plane: %w", err)
 	}
 	return nil
 }
 
-// proxyConfig is the data plane's part of a configuration.
-func (n *node) proxyConfig(c *config.Config) proxy.Config {
+// proxyConfig is the data plane's part of a configuration. It reads the
+// certificate's files.
+func (n *node) proxyConfig(c *config.Config) (proxy.Config, error) {
+	cert, err := c.Proxy.TLS.Certificate()
+	if err != nil {
+		return proxy.Config{}, fmt.Errorf("proxy.tls: %w", err)
+	}
+	if cert != nil && time.Until(cert.Leaf.NotAfter) < certificateNotice {
+		n.log.Warn("the certificate of proxy.tls ends soon, or has ended: put a new one in its place, it is taken without a restart", "ends", cert.Leaf.NotAfter)
+	}
 	cfg := proxy.Config{
 		Project: c.Project, MaxInFlight: c.Proxy.MaxInFlight, CaptureBytes: c.Proxy.CaptureBytes, CaptureTotal: c.Proxy.CaptureTotal, ConnectTimeout: c.Proxy.ConnectTimeout,
 		HeaderTimeout: c.Proxy.HeaderTimeout, IdleTimeout: c.Proxy.IdleTimeout, TotalTimeout: c.Proxy.TotalTimeout, DrainTimeout: c.Proxy.DrainTimeout, KeepPayload: c.RehearsalPermitted,
-		Keys: n.keyring.find, RequireKey: c.Proxy.RequireKey,
+		Keys: n.keyring.find, RequireKey: c.Proxy.RequireKey, Certificate: cert,
 	}
 	for _, name := range sortedKeys(c.Providers) {
 		p := c.Providers[name]
@@ -51,8 +63,11 @@ func (n *node) proxyConfig(c *config.Config) proxy.Config {
 		}
 		cfg.Providers = append(cfg.Providers, row)
 	}
-	return cfg
+	return cfg, nil
 }
+
+// certificateNotice is how long before a certificate's end the log speaks of it.
+const certificateNotice = 14 * 24 * time.Hour
 
 // registerGauges publishes what an operator alerts on.
 func (n *node) registerGauges() {

@@ -137,6 +137,7 @@ func (a *app) demoConfig(dir, providers string, w *simulator.World) (*config.Con
 	if c.Proxy.Addr == config.Default().Proxy.Addr {
 		c.Proxy.Addr = "127.0.0.1" + c.Proxy.Addr // the demo is nobody else's business
 	}
+	c.Proxy.TLS = config.ServerTLS{} // its customers are on this machine
 	c.Ladders = nil
 	c.Proxy.DraftThreshold = simulator.DraftThreshold
 	c.Observe.Every = time.Minute

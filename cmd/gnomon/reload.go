@@ -18,7 +18,7 @@ import (
 const reloadEvery = 2 * time.Second
 
 // watchConfig loads the configuration again on SIGHUP, and when its file, or a
-// file that it names (a provider's key, weights), has changed and then stayed the same for a
+// file that it names (a provider's key, weights, a certificate), has changed and then stayed the same for a
 // look: a file half written is not taken.
 func (n *node) watchConfig(ctx context.Context) error {
 	if n.opts.load == nil {
@@ -51,12 +51,10 @@ func (n *node) watchConfig(ctx context.Context) error {
 
 // configFiles tells whether files have changed: a sum of their bytes.
 func (n *node) configFiles() [sha256.Size]byte {
-	files := []string{n.opts.configFile}
-	if f := n.live.Load().Classifier.Weights; f != "" {
-		files = append(files, f)
-	}
-	for _, name := range sortedKeys(n.live.Load().Providers) {
-		if f := n.live.Load().Providers[name].APIKeyFile; f != "" {
+	now := n.live.Load()
+	files := []string{n.opts.configFile, now.Proxy.TLS.CertFile, now.Proxy.TLS.KeyFile, now.Classifier.Weights}
+	for _, name := range sortedKeys(now.Providers) {
+		if f := now.Providers[name].APIKeyFile; f != "" {
 			files = append(files, f)
 		}
 	}
@@ -93,12 +91,20 @@ func (n *node) apply(next *config.Config) error {
 			reflect.ValueOf(field).Elem().Set(reflect.ValueOf(was).Elem())
 		}
 	}
+	if merged.Proxy.TLS.On() != now.Proxy.TLS.On() {
+		waits = append(waits, "proxy.tls")
+		merged.Proxy.TLS = now.Proxy.TLS
+	}
 	model, err := readWeights(merged.Classifier.Weights)
 	if err != nil {
 		return fmt.Errorf("classifier.weights: %w", err)
 	}
 	if n.proxy != nil {
-		if err := n.proxy.Reload(n.proxyConfig(&merged)); err != nil {
+		cfg, err := n.proxyConfig(&merged)
+		if err == nil {
+			err = n.proxy.Reload(cfg)
+		}
+		if err != nil {
 			return err
 		}
 	}

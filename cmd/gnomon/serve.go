@@ -97,6 +97,9 @@ func (a *app) greet(c *config.Config, r roles) {
 	fmt.Fprintf(a.stderr, "gnomon is starting for project %s.\n", c.Project)
 	if r.proxy {
 		at := "http://" + dialable(c.Proxy.Addr)
+		if c.Proxy.TLS.On() {
+			at = "https" + strings.TrimPrefix(at, "http")
+		}
 		fmt.Fprintf(a.stderr, "  OpenAI SDKs      base_url=%s/v1\n  Anthropic SDKs   base_url=%s\n  others           %s/{%s}/…\n", at, at, at, strings.Join(sortedKeys(c.Providers), ","))
 	}
 	if r.console {

@@ -40,6 +40,13 @@ type Proxy struct {
 	DrainTimeout   time.Duration `koanf:"drain_timeout"`       // for answers in flight when asked to stop
 	DraftThreshold float64       `koanf:"draft_threshold"`     // score up to which a workload without a policy would be routed
 	RequireKey     bool          `koanf:"require_key"`         // refuse requests without a gnomon key
+	TLS            ServerTLS     `koanf:"tls"`                 // on the listening side
+}
+
+// ServerTLS configures what gnomon shows to those who connect to it.
+type ServerTLS struct {
+	CertFile string `koanf:"cert_file"` // PEM certificate, and those between it and the root; empty: plain HTTP
+	KeyFile  string `koanf:"key_file"`  // its key
 }
 
 // Admin configures console, API and metrics.

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -35,4 +36,30 @@ func (t TLS) Client() (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
+}
+
+// On says whether clients are spoken to in TLS.
+func (t ServerTLS) On() bool { return t.CertFile != "" || t.KeyFile != "" }
+
+// Certificate reads the files; nil when they are not set.
+func (t ServerTLS) Certificate() (*tls.Certificate, error) {
+	if !t.On() {
+		return nil, nil
+	}
+	if t.CertFile == "" || t.KeyFile == "" {
+		return nil, errors.New("cert_file and key_file go together")
+	}
+	cert, err := os.ReadFile(t.CertFile)
+	if err != nil {
+		return nil, fmt.Errorf("cert_file: %w", err)
+	}
+	key, err := os.ReadFile(t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("key_file: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s are no certificate with its key, both in PEM and without a password: %w", t.CertFile, t.KeyFile, err)
+	}
+	return &pair, nil
 }

@@ -50,6 +50,9 @@ func (c *Config) validate(o origins) error {
 	if !loopback(c.Admin.Addr) && c.Admin.Token == "" {
 		wrong("admin.addr", "%q is not on loopback and admin.token_file is not set: whoever reaches it could switch traffic", c.Admin.Addr)
 	}
+	if _, err := c.Proxy.TLS.Certificate(); err != nil {
+		wrong("proxy.tls", "%v", err)
+	}
 	c.validateKafka(wrong)
 	c.validateBounds(wrong)
 	c.validateProviders(wrong)
