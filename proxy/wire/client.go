@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/textproto"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -56,7 +57,7 @@ func New(c Config) *Client {
 	}
 	cl := &Client{cfg: c, dialer: net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}, tls: c.TLS.Clone(), hosts: map[hostKey]*host{}}
 	cl.tls.ClientSessionCache = tls.NewLRUClientSessionCache(256)
-	cl.tls.NextProtos = []string{"h2", "http/1.1"}
+	cl.tls.NextProtos = []string{"http/1.1"}
 	cl.fallback = &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            cl.dial,
@@ -98,8 +99,8 @@ func callerOf(ctx context.Context) Caller {
 	return c
 }
 
-// errChoseHTTP2 says that a provider wants to be spoken to in HTTP/2.
-var errChoseHTTP2 = errors.New("the provider chose HTTP/2")
+// errNotHTTP1 says that a provider does not want to be spoken to in HTTP/1.1.
+var errNotHTTP1 = errors.New("the provider does not speak HTTP/1.1")
 
 // RoundTrip implements http.RoundTripper. A Content-Length of −1 is sent in
 // chunks; otherwise the body must be as long as it says. When the request's
@@ -111,7 +112,7 @@ func (cl *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for {
 		c, reused, err := h.take(r.Context())
-		if errors.Is(err, errChoseHTTP2) {
+		if errors.Is(err, errNotHTTP1) {
 			h.foreign.Store(true)
 			return cl.foreign(r)
 		}
@@ -297,11 +298,10 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 		stop()
 		if err != nil {
 			raw.Close()
+			if strings.Contains(err.Error(), "no application protocol") { // crypto/tls has no other name for the alert
+				return nil, errNotHTTP1
+			}
 			return nil, &net.OpError{Op: "dial", Net: "TLS " + h.addr, Err: err} // no byte of the request was sent
-		}
-		if sec.ConnectionState().NegotiatedProtocol == "h2" {
-			sec.Close()
-			return nil, errChoseHTTP2
 		}
 		c.Conn = sec
 	}

