@@ -68,8 +68,8 @@ e2e: build ## the official SDKs of OpenAI and Anthropic against bin/gnomon; Clic
 	@cd e2e/sdk && E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 10m ./...
 
 CHAOS_SEEDS ?= 50
-chaos: build ## kill, stop and tear under load, and hold the store against what clients saw (CHAOS_SEEDS=50 CHAOS="-seed 7")
-	@$(GO) run ./e2e/chaos -bin $(BIN) -seeds $(CHAOS_SEEDS) $(CHAOS)
+chaos: engine ## kill, stop, tear, fill disks and set clocks wrong under load, and hold the store against what clients saw (CHAOS_SEEDS=50 CHAOS="-seed 7")
+	@$(GO) run ./e2e/chaos -seeds $(CHAOS_SEEDS) $(CHAOS)
 
 browser: ## the console in headless Chromium, against a running gnomon (GNOMON_CONSOLE_URL)
 	@cd e2e/browser && npm ci --no-audit --no-fund --silent && npm test

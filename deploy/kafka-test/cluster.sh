@@ -2,6 +2,7 @@
 # Three brokers of Apache Kafka (KRaft, each also a controller) on loopback, for tests.
 #
 #   cluster.sh up DIR        make the cluster in DIR (anew) and wait until it serves
+#   cluster.sh renew DIR     the same cluster as up made it, without a topic: quicker than up
 #   cluster.sh stop DIR [N]  kill -9 every broker, or broker N
 #   cluster.sh start DIR [N] start what is not running, and wait until it serves
 #   cluster.sh down DIR      kill all and delete DIR
@@ -13,7 +14,7 @@
 # It exits with 77 where Java or Maven is missing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-verb=${1:?up, stop, start, down or run}
+verb=${1:?up, renew, stop, start, down or run}
 if [ "$verb" = run ]; then
 	shift
 	export KAFKA_TEST_DIR
@@ -98,6 +99,7 @@ prepare() {
 			--add-scram 'SCRAM-SHA-512=[name=gnomon,password=gnomon-test]' >"$dir/$n/format.log" 2>&1 &
 	done
 	wait
+	for n in "${nodes[@]}"; do cp -r "$dir/$n/data" "$dir/$n/fresh"; done
 	echo "127.0.0.1:$((port + 1)),127.0.0.1:$((port + 2)),127.0.0.1:$((port + 3))" >"$dir/brokers"
 	echo "127.0.0.1:$((port + 21)),127.0.0.1:$((port + 22)),127.0.0.1:$((port + 23))" >"$dir/brokers-sasl"
 }
@@ -141,6 +143,14 @@ up)
 	prepare
 	start
 	;;
+renew)
+	stop
+	for n in "${nodes[@]}"; do
+		rm -rf "$dir/$n/data"
+		cp -r "$dir/$n/fresh" "$dir/$n/data"
+	done
+	start
+	;;
 start) start ;;
 stop) stop ;;
 down)
@@ -148,7 +158,7 @@ down)
 	rm -rf "$dir"
 	;;
 *)
-	echo "$verb: up, stop, start, down or run" >&2
+	echo "$verb: up, renew, stop, start, down or run" >&2
 	exit 2
 	;;
 esac

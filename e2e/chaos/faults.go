@@ -14,32 +14,36 @@ import (
 // fault is one thing that goes wrong and is over when it returns.
 type fault struct {
 	name string
-	tear int // records that it takes from the disk: requests of which nothing may be left
 	do   func(ctx context.Context, w *world, rnd *rand.Rand) error
+
+	tear  int    // records that it takes from the disk: requests of which nothing may be left
+	drops bool   // whole answers may be dropped and declared
+	disk  string // the folder that needs a disk of its own; "": none
+	once  bool   // after nothing but this each row is sent to the store's table once
 }
 
 func anyFront(w *world, rnd *rand.Rand) *process { return w.fronts[rnd.IntN(len(w.fronts))] }
 
 var faults = []fault{
-	{"a proxy is killed", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "a proxy is killed", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
 		p.kill()
 		pause(ctx, rnd, 500)
 		return p.start()
 	}},
-	{"a proxy is ended in good order", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "a proxy is ended in good order", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
 		p.term()
 		return p.start()
 	}},
-	{"a proxy is stopped for a while", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "a proxy is stopped for a while", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
 		p.stop()
 		pause(ctx, rnd, 1500)
 		p.cont()
 		return nil
 	}},
-	{"a proxy is killed and its spool ends in garbage", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "a proxy is killed and its spool ends in garbage", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
 		p.kill()
 		err := tail(p, func(f *os.File, size int64) error {
@@ -60,7 +64,7 @@ var faults = []fault{
 		}
 		return p.start()
 	}},
-	{"a proxy is killed and its last record is torn", 1, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "a proxy is killed and its last record is torn", tear: 1, do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		p := anyFront(w, rnd)
 		p.kill()
 		err := tail(p, func(f *os.File, size int64) error {
@@ -74,35 +78,42 @@ var faults = []fault{
 		}
 		return p.start()
 	}},
-	{"broker and engine are killed", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "broker and engine are killed", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.kill()
 		pause(ctx, rnd, 1000)
 		return w.back.start()
 	}},
-	{"broker and engine are killed, and the broker's folder is gone", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "broker and engine are killed, and the broker's folder is gone", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.kill()
-		if err := os.RemoveAll(filepath.Join(w.back.dir, "data", "broker")); err != nil {
+		// Its contents: the folder may be where a disk is mounted.
+		names, err := filepath.Glob(filepath.Join(w.back.folder("broker"), "*"))
+		if err != nil {
 			return err
+		}
+		for _, name := range names {
+			if err := os.RemoveAll(name); err != nil {
+				return err
+			}
 		}
 		return w.back.start()
 	}},
-	{"broker and engine are ended in good order", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "broker and engine are ended in good order", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.term()
 		return w.back.start()
 	}},
-	{"broker and ingester are stopped for a while", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "broker and ingester are stopped for a while", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.back.stop()
 		pause(ctx, rnd, 3000)
 		w.back.cont()
 		return nil
 	}},
-	{"the engine is killed", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "the engine is killed", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		if pid := w.back.child(); pid != 0 {
 			return syscall.Kill(pid, syscall.SIGKILL)
 		}
 		return nil
 	}},
-	{"the engine hangs", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "the engine hangs", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		pid := w.back.child()
 		if pid == 0 {
 			return nil
@@ -114,12 +125,12 @@ var faults = []fault{
 		_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been replaced by then
 		return nil
 	}},
-	{"the other ingester is killed", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "the other ingester is killed", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.beside.kill()
 		pause(ctx, rnd, 500)
 		return w.beside.start()
 	}},
-	{"the other ingester is killed again while it joins", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "the other ingester is killed again while it joins", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		for range 2 {
 			w.beside.kill()
 			if err := w.beside.start(); err != nil {
@@ -133,7 +144,7 @@ var faults = []fault{
 		w.beside.kill()
 		return w.beside.start()
 	}},
-	{"the other ingester is stopped for a while", 0, func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	{name: "the other ingester is stopped for a while", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.beside.stop()
 		pause(ctx, rnd, 3000)
 		w.beside.cont()
@@ -143,7 +154,7 @@ var faults = []fault{
 
 // tail changes the newest segment of a dead proxy's spool.
 func tail(p *process, change func(f *os.File, size int64) error) error {
-	names, err := filepath.Glob(filepath.Join(p.dir, "data", "spool", "*.seg"))
+	names, err := filepath.Glob(filepath.Join(p.folder("spool"), "*.seg"))
 	if err != nil || len(names) == 0 {
 		return err
 	}
@@ -184,6 +195,9 @@ func schedule(rnd *rand.Rand, only string) []fault {
 	among := faults
 	if only != "" {
 		among = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name != only })
+	}
+	if len(among) == 0 {
+		return nil
 	}
 	list := make([]fault, 3+rnd.IntN(3))
 	for i := range list {

@@ -12,8 +12,8 @@ import (
 )
 
 // useKafka puts the addresses of a cluster in the place of its folder, and adds
-// the fault that only a cluster has. Its topics are not emptied between seeds, and
-// what a seed leaves there belongs to no other: one seed a cluster.
+// the fault that only a cluster has. What a seed leaves in its topics belongs to no
+// other: each seed has the cluster anew.
 func useKafka(o *options) error {
 	dir := o.kafka
 	raw, err := os.ReadFile(filepath.Join(dir, "brokers"))
@@ -28,7 +28,8 @@ func useKafka(o *options) error {
 		}
 		return nil
 	}
-	faults = append(faults, fault{"a broker of the cluster is killed", 0, func(ctx context.Context, _ *world, rnd *rand.Rand) error {
+	o.renew = func() error { return script("renew", dir) }
+	faults = append(faults, fault{name: "a broker of the cluster is killed", do: func(ctx context.Context, _ *world, rnd *rand.Rand) error {
 		n := strconv.Itoa(1 + rnd.IntN(3))
 		if err := script("stop", dir, n); err != nil {
 			return err

@@ -24,6 +24,7 @@ type entry struct {
 	complete bool   // the client has the answer whole
 	asked    int    // how often the provider was asked
 	kind     kind
+	took     span
 }
 
 // kind is how a request goes, apart from what is broken around it.
@@ -128,7 +129,8 @@ func (l *ledger) load(ctx context.Context, seed uint64, workers int, fronts []st
 
 // send sends one request and writes down how far its answer came.
 func (l *ledger) send(ctx context.Context, client *http.Client, front string, e entry) {
-	l.with(e.name, func(have *entry) { have.front, have.kind = e.front, e.kind })
+	l.with(e.name, func(have *entry) { have.front, have.kind, have.took.from = e.front, e.kind, time.Now() })
+	defer func() { l.with(e.name, func(have *entry) { have.took.to = time.Now() }) }()
 	// A client that is at work when the load ends finishes.
 	ctx, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()

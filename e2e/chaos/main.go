@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -17,15 +19,16 @@ type options struct {
 	load, settle time.Duration
 	workers      int
 	keep         bool
-	only         string   // the one fault to try; empty: all
-	env          []string // of every process
+	only         string       // the one fault to try; empty: all
+	env          []string     // of every process
+	renew        func() error // makes the cluster anew; nil: there is none
 }
 
 func main() {
 	var o options
 	first := flag.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "the first seed")
 	seeds := flag.Int("seeds", 1, "how many seeds, one after the other")
-	flag.StringVar(&o.bin, "bin", "bin/gnomon", "the binary")
+	flag.StringVar(&o.bin, "bin", "", "the binary (default: one that is built from this tree, whose clock can be set)")
 	flag.StringVar(&o.kafka, "kafka", "", "folder of a Kafka made by deploy/kafka-test/cluster.sh, without topics (default: the embedded broker)")
 	flag.DurationVar(&o.load, "load", 10*time.Second, "how long requests are sent")
 	flag.DurationVar(&o.settle, "settle", 90*time.Second, "how long everything may take to be accounted for afterwards")
@@ -34,45 +37,83 @@ func main() {
 	sabotaged := flag.Bool("sabotage", false, "take each safeguard away in turn, and show that it is noticed within -seeds seeds")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders of seeds that fail")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ownMounts()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if abs, err := filepath.Abs(o.bin); err == nil {
-		o.bin = abs
+	failed, err := chaos(ctx, o, *first, *seeds, *sabotaged)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+	}
+	if failed > 0 || err != nil || ctx.Err() != nil {
+		os.Exit(1)
+	}
+}
+
+// chaos does what the flags ask for, and says how many seeds failed.
+func chaos(ctx context.Context, o options, first uint64, seeds int, sabotaged bool) (failed int, err error) {
+	faults = append(faults, relayFaults...)
+	if err := mayMount(); err != nil {
+		fmt.Println("no disk is filled:", err)
+	} else {
+		faults = append(faults, diskFaults...)
 	}
 	if o.kafka != "" {
 		if err := useKafka(&o); err != nil {
-			fmt.Fprintln(os.Stderr, "chaos:", err)
-			os.Exit(1)
+			return 0, err
 		}
 	}
-	if *sabotaged {
-		if err := sabotageAll(ctx, o, *first, *seeds); err != nil {
-			fmt.Fprintln(os.Stderr, "chaos:", err)
-			os.Exit(1)
+	if o.bin != "" {
+		fmt.Println("no clock is set: -bin names a binary that was built elsewhere")
+		if o.bin, err = filepath.Abs(o.bin); err != nil {
+			return 0, err
 		}
-		return
+	} else {
+		faults = append(faults, clockFaults...)
+		dir, err := os.MkdirTemp("", "gnomon-built-")
+		if err != nil {
+			return 0, err
+		}
+		defer os.RemoveAll(dir)
+		var tags []string
+		if sabotaged {
+			tags = append(tags, "sabotage")
+		}
+		if o.bin, err = buildFor(ctx, dir, tags...); err != nil {
+			return 0, err
+		}
 	}
-	failed := 0
-	for i := range uint64(*seeds) {
+	if sabotaged {
+		return 0, sabotageAll(ctx, o, first, seeds)
+	}
+	for i := range uint64(seeds) {
 		if ctx.Err() != nil {
 			break
 		}
-		seed := *first + i
-		began := time.Now()
-		c, faults, err := run(ctx, o, seed)
-		fmt.Printf("seed %-8d %3.0f s  %5d sent  %5d whole  %5d stored  %3d declared by name, %d by range\n", seed, time.Since(began).Seconds(), c.sent, c.complete, c.stored, c.lost, c.ranges)
-		if err != nil {
+		if o.renew != nil && i > 0 {
+			if err := o.renew(); err != nil {
+				return failed, err
+			}
+		}
+		if !one(ctx, o, first+i) {
 			failed++
-			fmt.Printf("  FAILED (go run ./e2e/chaos -seed %d):\n    %s\n", seed, strings.ReplaceAll(err.Error(), "\n", "\n    "))
-		}
-		for _, f := range faults {
-			fmt.Println("   ", f)
 		}
 	}
-	fmt.Printf("%d of %d seeds failed\n", failed, *seeds)
-	if failed > 0 || ctx.Err() != nil {
-		os.Exit(1)
+	fmt.Printf("%d of %d seeds failed\n", failed, seeds)
+	return failed, nil
+}
+
+// one runs a seed and prints what it came to.
+func one(ctx context.Context, o options, seed uint64) bool {
+	began := time.Now()
+	c, faults, err := run(ctx, o, seed)
+	fmt.Printf("seed %-8d %3.0f s  %5d sent  %5d whole  %5d stored  %3d declared by name, %d by range\n", seed, time.Since(began).Seconds(), c.sent, c.complete, c.stored, c.lost, c.ranges)
+	if err != nil {
+		fmt.Printf("  FAILED (go run ./e2e/chaos -seed %d):\n    %s\n", seed, strings.ReplaceAll(err.Error(), "\n", "\n    "))
 	}
+	for _, f := range faults {
+		fmt.Println("   ", f)
+	}
+	return err == nil
 }
 
 // run is one seed: load, faults, and the reckoning. It returns the schedule with
@@ -93,13 +134,16 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 	p := l.provider()
 	defer p.Close()
 	defer p.CloseClientConnections()
-	w, err := build(ctx, o, dir, p.URL)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	plan := schedule(rnd, o.only)
+	if len(plan) == 0 {
+		return c, nil, fmt.Errorf("no fault is called %q", o.only)
+	}
+	w, err := build(ctx, o, dir, p.URL, plan)
 	defer w.close()
 	if err != nil {
 		return c, nil, err
 	}
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	plan := schedule(rnd, o.only)
 	loadCtx, endLoad := context.WithTimeout(ctx, o.load)
 	defer endLoad()
 	loaded := make(chan struct{})
@@ -111,11 +155,11 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 		}
 		l.load(loadCtx, seed, o.workers, fronts)
 	}()
-	began, allowed := time.Now(), 0
+	sentTwice := w.watchTable(ctx, plan)
+	began := time.Now()
 	for _, f := range plan {
 		pause(loadCtx, rnd, int(o.load.Milliseconds())/len(plan))
 		told = append(told, fmt.Sprintf("%5.2f s  %s", time.Since(began).Seconds(), f.name))
-		allowed += f.tear
 		if err := f.do(ctx, w, rnd); err != nil {
 			return c, told, fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -128,12 +172,15 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 		}
 	}
 	if err := w.back.until(ctx, o.settle, func() error { return w.settled(ended) }); err != nil {
-		c, _ = w.judge(l, allowed)
+		c, _ = w.judge(l, plan)
 		if o.keep {
 			w.stacks() // what they wait for goes to their logs
 		}
 		return c, told, err
 	}
-	c, err = w.judge(l, allowed)
+	c, err = w.judge(l, plan)
+	if n := sentTwice(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d rows were in the store's table twice at a time, and nothing was sent anew but what went unanswered", n))
+	}
 	return c, told, err
 }

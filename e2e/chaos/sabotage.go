@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/gnomon-llm/gnomon/internal/sabotage"
@@ -18,22 +15,12 @@ var telling = map[string]string{
 	sabotage.FrameChecksum:  "a proxy is killed and its spool ends in garbage",
 	sabotage.StoreConfirms:  "broker and engine are killed, and the broker's folder is gone",
 	sabotage.OffsetLast:     "broker and engine are killed",
-	sabotage.DedupToken:     "the engine hangs",
+	sabotage.DedupToken:     relayFaults[0].name,
 	sabotage.OrphansWatched: "the other ingester is killed again while it joins",
 }
 
 // sabotageAll takes each safeguard away and says whether it was noticed.
 func sabotageAll(ctx context.Context, o options, first uint64, seeds int) error {
-	dir, err := os.MkdirTemp("", "gnomon-sabotage-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	o.bin = filepath.Join(dir, "gnomon")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "sabotage", "-o", o.bin, "./cmd/gnomon")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
-	}
 	fmt.Printf("%-16s %-62s %s\n", "taken away", "fault", "noticed")
 	for _, safeguard := range append([]string{"nothing"}, sabotage.Safeguards...) {
 		o.env, o.only = []string{"SABOTAGE=" + safeguard}, telling[safeguard]
@@ -41,6 +28,11 @@ func sabotageAll(ctx context.Context, o options, first uint64, seeds int) error 
 		for i := range uint64(seeds) {
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if o.renew != nil {
+				if err := o.renew(); err != nil {
+					return err
+				}
 			}
 			if _, _, err := run(ctx, o, first+i); err != nil {
 				said = fmt.Sprintf("seed %d: %s", first+i, strings.SplitN(err.Error(), "\n", 2)[0])

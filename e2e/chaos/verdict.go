@@ -18,11 +18,14 @@ type counts struct {
 	sent, complete, stored, lost, ranges int
 }
 
+const clock = "15:04:05.000"
+
 // settled says whether the store accounts for everything that proxies accepted,
 // by what each of them said after the given time: an older heartbeat says nothing
 // of what came since.
 func (w *world) settled(since time.Time) error {
-	heard, err := w.back.rows(fmt.Sprintf("SELECT uniqExact(proxy) FROM gnomon.completeness WHERE last_heartbeat > fromUnixTimestamp64Milli(%d)", since.UnixMilli()))
+	// What a proxy said while its clock was ahead is none of them.
+	heard, err := w.back.rows(fmt.Sprintf("SELECT uniqExact(proxy) FROM gnomon.heartbeats WHERE at > fromUnixTimestamp64Milli(%d) AND at < now64(3) + INTERVAL 1 MINUTE", since.UnixMilli()))
 	if err != nil {
 		return err
 	}
@@ -39,9 +42,12 @@ func (w *world) settled(since time.Time) error {
 	return nil
 }
 
-// judge holds the store against the ledger. allowed is how many whole answers
-// the faults may have cost.
-func (w *world) judge(l *ledger, allowed int) (c counts, err error) {
+// judge holds the store against the ledger, by what the faults may have cost.
+func (w *world) judge(l *ledger, plan []fault) (c counts, err error) {
+	allowed, drops := 0, false
+	for _, f := range plan {
+		allowed, drops = allowed+f.tear, drops || f.drops
+	}
 	byUser, byID := map[string]row{}, map[string]row{}
 	var broken []error
 	say := func(format string, args ...any) { broken = append(broken, fmt.Errorf(format, args...)) }
@@ -79,11 +85,17 @@ func (w *world) judge(l *ledger, allowed int) (c counts, err error) {
 	declared, _ := strconv.Atoi(gone[0][0])
 	c.ranges = declared - c.lost
 	missing, spare := 0, allowed
+	if drops {
+		spare += c.ranges
+	}
 	for _, e := range l.entries {
 		c.sent++
 		r, stored := byUser[e.name]
 		if e.complete {
 			c.complete++
+		}
+		if !e.complete && e.kind != leaves && e.kind != dies && !w.fronts[e.front].wasAway(e.took) {
+			say("%s (%s): its client got no whole answer, and %s was well from %s to %s", e.name, e.kind, w.fronts[e.front].name, e.took.from.Format(clock), e.took.to.Format(clock))
 		}
 		if e.asked > 1 {
 			say("the provider was asked %d times for %s", e.asked, e.name)

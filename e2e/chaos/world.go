@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,7 +27,14 @@ type process struct {
 	proxy, admin, store, kafka string
 	cmd                        *exec.Cmd
 	log                        *os.File
+	mounts                     []string
+
+	mu   sync.Mutex
+	away []span // when it was not to be relied on
 }
+
+// span is from the moment a process was ended until it was ready again.
+type span struct{ from, to time.Time }
 
 // world is the processes of a run: two proxies (three on a real Kafka), and behind
 // them an ingester that carries broker and engine, and one more ingester beside it.
@@ -34,13 +43,17 @@ type world struct {
 	fronts []*process
 	back   *process
 	beside *process
+	relay  *relay // between the ingester beside and the store
 }
 
 // build starts everything and waits until it works.
-func build(ctx context.Context, o options, dir, upstream string) (*world, error) {
+func build(ctx context.Context, o options, dir, upstream string, plan []fault) (*world, error) {
 	w := &world{dir: dir}
 	var err error
 	if w.back, err = newProcess(o, dir, "back", "ingest,analyze,console", upstream); err != nil {
+		return w, err
+	}
+	if err := w.back.disks(plan, "broker", "engine"); err != nil {
 		return w, err
 	}
 	brokers := w.back.kafka
@@ -54,11 +67,12 @@ func build(ctx context.Context, o options, dir, upstream string) (*world, error)
 	if err := w.back.until(ctx, 30*time.Second, w.back.ready); err != nil {
 		return w, err
 	}
+	w.relay = newRelay(w.back.store)
 	secret, err := os.ReadFile(filepath.Join(w.back.dir, "data", "engine", "writer.secret"))
 	if err != nil {
 		return w, err
 	}
-	dsn := url.URL{Scheme: "http", User: url.UserPassword("gnomon", strings.TrimSpace(string(secret))), Host: w.back.store, Path: "/gnomon"}
+	dsn := url.URL{Scheme: "http", User: url.UserPassword("gnomon", strings.TrimSpace(string(secret))), Host: w.relay.Listener.Addr().String(), Path: "/gnomon"}
 	type part struct {
 		name, roles string
 		to          func(*process)
@@ -72,13 +86,18 @@ func build(ctx context.Context, o options, dir, upstream string) (*world, error)
 	if o.kafka != "" {
 		parts = append(parts, part{"front-2", "proxy", front})
 	}
-	for _, p := range parts {
-		made, err := newProcess(o, dir, p.name, p.roles, upstream)
+	for _, part := range parts {
+		made, err := newProcess(o, dir, part.name, part.roles, upstream)
 		if err != nil {
 			return w, err
 		}
-		p.to(made)
+		part.to(made)
 		made.env = append(made.env, "GNOMON_KAFKA__BROKERS="+brokers)
+		if part.roles == "proxy" {
+			if err := made.disks(plan, "spool"); err != nil {
+				return w, err
+			}
+		}
 		if err := made.start(); err != nil {
 			return w, err
 		}
@@ -110,9 +129,28 @@ func (w *world) close() {
 			p.cont()
 			p.kill()
 			_ = p.log.Close()
+			p.unmount()
 		}
 	}
+	if w.relay != nil {
+		w.relay.CloseClientConnections()
+		w.relay.Close()
+	}
 }
+
+// disks gives those of the folders a disk of their own that the plan will fill.
+func (p *process) disks(plan []fault, folders ...string) error {
+	for _, f := range plan {
+		if slices.Contains(folders, f.disk) && !slices.Contains(p.mounts, p.folder(f.disk)) {
+			if err := p.mount(f.disk); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *process) folder(name string) string { return filepath.Join(p.dir, "data", name) }
 
 func newProcess(o options, dir, name, roles, upstream string) (*process, error) {
 	p := &process{name: name, bin: o.bin, dir: filepath.Join(dir, name), roles: roles}
@@ -134,7 +172,7 @@ func newProcess(o options, dir, name, roles, upstream string) (*process, error) 
 			p.env = append(p.env, kv)
 		}
 	}
-	p.env = append(p.env, "GNOMON_DATA_DIR="+filepath.Join(p.dir, "data"), "GNOMON_PROXY__ADDR="+p.proxy, "GNOMON_ADMIN__ADDR="+p.admin,
+	p.env = append(p.env, "CHAOS_CLOCK="+p.clock(), "GNOMON_DATA_DIR="+filepath.Join(p.dir, "data"), "GNOMON_PROXY__ADDR="+p.proxy, "GNOMON_ADMIN__ADDR="+p.admin,
 		"GNOMON_CLICKHOUSE__LISTEN="+p.store, "GNOMON_KAFKA__LISTEN="+p.kafka, "GNOMON_PROVIDERS__OPENAI__BASE_URL="+upstream)
 	p.env = append(p.env, o.env...)
 	var err error
@@ -146,17 +184,48 @@ func (p *process) start() error {
 	p.cmd = exec.Command(p.bin, "serve", "--roles", p.roles)
 	p.cmd.Env, p.cmd.Dir = p.env, p.dir
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	return p.cmd.Start()
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		if p.until(context.Background(), time.Minute, p.ready) != nil {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if n := len(p.away); n > 0 {
+			p.away[n-1].to = time.Now()
+		}
+	}()
+	return nil
+}
+
+// leaves notes that p is ended now.
+func (p *process) leaves() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = append(p.away, span{from: time.Now()})
+}
+
+// wasAway says whether p was ended or starting in any moment of x.
+func (p *process) wasAway(x span) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.away, func(a span) bool {
+		return !x.to.Before(a.from) && (a.to.IsZero() || !x.from.After(a.to))
+	})
 }
 
 // kill is kill -9, and waits until the kernel has taken it.
 func (p *process) kill() {
+	p.leaves()
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 }
 
 // term asks it to end in good order.
 func (p *process) term() {
+	p.leaves()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() { _ = p.cmd.Wait(); close(done) }()
