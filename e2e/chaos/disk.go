@@ -77,8 +77,12 @@ func (p *process) mount(folder string) error {
 	return syscall.Mount("chaos", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("size=%dm,mode=0700", sizes[folder]))
 }
 
-func (p *process) unmount() {
+// unmount gives the disks up. What is kept is copied, since it would go with them.
+func (p *process) unmount(keep bool) {
 	for _, dir := range p.mounts {
+		if keep {
+			_ = exec.Command("cp", "-a", dir, dir+".kept").Run()
+		}
 		_ = syscall.Unmount(dir, syscall.MNT_DETACH)
 	}
 }

@@ -140,7 +140,7 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 		return c, nil, fmt.Errorf("no fault is called %q", o.only)
 	}
 	w, err := build(ctx, o, dir, p.URL, plan)
-	defer w.close()
+	defer func() { w.close(err != nil && o.keep) }()
 	if err != nil {
 		return c, nil, err
 	}

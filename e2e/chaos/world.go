@@ -123,13 +123,13 @@ func (w *world) stacks() {
 }
 
 // close ends everything.
-func (w *world) close() {
+func (w *world) close(keep bool) {
 	for _, p := range w.all() {
 		if p != nil && p.cmd != nil {
 			p.cont()
 			p.kill()
 			_ = p.log.Close()
-			p.unmount()
+			p.unmount(keep)
 		}
 	}
 	if w.relay != nil {

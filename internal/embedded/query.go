@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -154,6 +155,16 @@ func (s *server) kill(mark string) {
 	}
 }
 
+// notKept tells data that cannot be read from a disk that takes none: the first is
+// the sender's fault and ends there, the second is to be tried again.
+func notKept(err error) error {
+	var disk *fs.PathError
+	if errors.As(err, &disk) {
+		return raise(codeCannotWriteFile, "the insert's data cannot be kept: %s. (CANNOT_WRITE_TO_FILE)", err)
+	}
+	return raise(codeIncorrectData, "the insert's data were not read to their end: %s. (INCORRECT_DATA)", err)
+}
+
 // keepBody writes an insert's data to a file of its own, so that a client that
 // leaves half-way inserts nothing, and a large body is not held in memory.
 func (s *server) keepBody(body io.Reader) (path string, err error) {
@@ -167,7 +178,7 @@ func (s *server) keepBody(body io.Reader) (path string, err error) {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
-		return "", raise(codeIncorrectData, "the insert's data were not read to their end: %s. (INCORRECT_DATA)", err)
+		return "", notKept(err)
 	}
 	return f.Name(), nil
 }
