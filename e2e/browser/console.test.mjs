@@ -10,7 +10,7 @@ import { api, base, launch, open, raw, shots, workloadURL } from './browser.mjs'
 const skip = base ? false : 'set GNOMON_CONSOLE_URL to the console of a running gnomon';
 const hostile = `"><img src=x onerror=alert(1)>'\${7*7}`;
 
-describe('console', { skip, timeout: 180_000 }, () => {
+describe('console', { skip, timeout: 900_000 }, () => {
   let browser;
   let simulated;
   const all = [];
