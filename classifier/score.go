@@ -71,6 +71,10 @@ func (m *Model) unrank(score uint16) int64 {
 	return low + (high-low)*(at-i*math.MaxUint16)/math.MaxUint16
 }
 
+// Gain is what the model predicted that the strong answer is worth more, for a
+// score: in standard deviations of the graded prompts, within the knots.
+func (m *Model) Gain(a *Assessment) float64 { return float64(m.unrank(a.Score)) / 65536 }
+
 // Adequate is the probability, from 0 to 1, that the cheaper model's answer is
 // no worse than the strong one's, for a pair of models that differ as those of
 // the graded data do and a workload like theirs. It opens no gate: of a new

@@ -11,14 +11,6 @@ import (
 // shuffles is over how many deals the mean is taken: the 20.
 const shuffles = 20
 
-// dealer deals labels anew; every call of shuffled is another deal.
-type dealer struct{ state uint64 }
-
-func (d *dealer) below(n int) int { // a linear congruential generator, of which the high bits are good
-	d.state = d.state*6364136223846793005 + 1442695040888963407
-	return int(d.state >> 33 % uint64(n))
-}
-
 // shuffled returns the rows with both grades dealt to other rows of their
 // source: each source has its own pair of models.
 func (d *dealer) shuffled(rows []Row) []Row {

@@ -49,25 +49,26 @@ func Defaults() Options {
 // where it is worse, that counts by Harm, for it says more of the strong model's
 // slips than of the prompt.
 func (o *Options) target(r *Row) float64 {
-	value := func(gain float64) float64 {
-		if gain < 0 {
-			return float64(gain * o.Harm)
-		}
-		return gain
-	}
 	sum, n := 0.0, 0
 	for _, p := range o.Pairs[r.Source] {
 		strong, ok := r.Scores[p[0]]
 		weak, too := r.Scores[p[1]]
 		if ok && too {
-			sum += value(strong - weak)
+			sum += o.harmed(strong - weak)
 			n++
 		}
 	}
 	if n == 0 {
-		return value(r.Gain())
+		return o.harmed(r.Gain())
 	}
 	return sum / float64(n)
+}
+
+func (o *Options) harmed(gain float64) float64 {
+	if gain < 0 {
+		return float64(gain * o.Harm)
+	}
+	return gain
 }
 
 // SteepestGain bounds what a workload's pairs may make of the score: gain per

@@ -1,0 +1,130 @@
+package training
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gnomon-llm/gnomon/classifier"
+)
+
+// graded are n pairs of three workloads, of prompts made by arithmetic; worse
+// says which cheap answers are worse.
+func graded(n int, worse func(i int, p *Pair, d *dealer) bool) (pairs []Pair, bodies [][]byte) {
+	d := dealer{41}
+	for i := range n {
+		prompt := fmt.Sprintf("Please %s the letter of customer %d", []string{"sort", "answer", "explain", "file"}[d.below(4)], d.below(900))
+		for range d.below(30) {
+			prompt += []string{" about the invoice", " which is late?", " 17", " since March,", "\nplease\n"}[d.below(5)]
+		}
+		body := ChatBody(prompt)
+		f, a := classifier.Assess("openai.chat", body)
+		p := Pair{Workload: fmt.Sprint("w", i%3), RequestModel: "big", Candidate: "openai/small", Cluster: fmt.Sprint("s", i/2), Probability: .25, Baseline: 1, Cheap: 1, Features: f, Assessment: a}
+		if worse(i, &p, &d) {
+			p.Cheap = 0
+		}
+		pairs, bodies = append(pairs, p), append(bodies, body)
+	}
+	return pairs, bodies
+}
+
+// The shipped weights know nothing of what makes these pairs hard.
+func byLines(_ int, p *Pair, d *dealer) bool {
+	return int(p.Features.Lexical[8])>>8 >= 2 == (d.below(10) > 1) // lines, by their power of two
+}
+
+func refitted(t *testing.T, pairs []Pair) (*Comparison, *classifier.Model) {
+	t.Helper()
+	c, w, err := Refit(pairs, classifier.Builtin(), Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := classifier.ReadWeights(w.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, m
+}
+
+func TestRefitFindsWhatThePairsTell(t *testing.T) {
+	pairs, bodies := graded(1200, byLines)
+	c, m := refitted(t, pairs[:900])
+	if c.Anew.Within < .65 || c.BetterLo < .03 || c.Better < c.BetterLo || c.Better > c.BetterHi || c.Anew.Error >= c.Levelled.Error {
+		t.Errorf("%+v", c)
+	}
+	var worse, not []float64 // of pairs that the fit had not seen, by the file itself and from the bodies
+	for i := 900; i < 1200; i++ {
+		_, a := m.Assess("openai.chat", bodies[i])
+		if pairs[i].Cheap < 1 {
+			worse = append(worse, float64(a.Score))
+		} else {
+			not = append(not, float64(a.Score))
+		}
+	}
+	if a := AUC(worse, not); math.Abs(a-c.Anew.Within) > .06 {
+		t.Errorf("the file ranks new pairs with AUC %.3f; cross-validated it was %.3f", a, c.Anew.Within)
+	}
+}
+
+// TestRefitFindsNothingWhereNothingIs: pairs whose outcomes are dealt at random.
+// The interval has to say so; a fit that is asked of the pairs it was fitted on
+// does not.
+func TestRefitFindsNothingWhereNothingIs(t *testing.T) {
+	beyond := 0
+	for k := range 12 {
+		pairs, _ := graded(400, func(_ int, _ *Pair, d *dealer) bool { return (d.below(1000)+k*37)%1000 < 300 })
+		c, _, err := Refit(pairs, classifier.Builtin(), Defaults())
+		if errors.Is(err, ErrRows) {
+			continue // nothing at all was found
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.BetterLo > 0 {
+			beyond++
+		}
+		if c.Anew.Within > .62 {
+			t.Errorf("deal %d: AUC %.3f of pairs that mean nothing", k, c.Anew.Within)
+		}
+		r := newRefitting(pairs, classifier.Builtin(), Defaults())
+		b, said := r.fit(r.everything(), ownPenalties[0]), make([]float64, len(pairs))
+		for i := range said {
+			said[i] = r.gain(b, i)
+		}
+		if a := r.within(said, r.everything()); k == 0 && a < .55 {
+			t.Errorf("asked of what it was fitted on: AUC %.3f; the check above would find nothing", a)
+		}
+	}
+	if beyond > 2 { // 2.5 % each would be by chance
+		t.Errorf("%d of 12 deals of chance are better beyond doubt", beyond)
+	}
+}
+
+func TestRefitDoesNotDependOnTheOrderOfPairs(t *testing.T) {
+	pairs, _ := graded(400, byLines)
+	_, first := refitted(t, pairs)
+	slices.Reverse(pairs)
+	SortPairs(pairs)
+	_, again := refitted(t, pairs)
+	slices.Reverse(pairs)
+	SortPairs(pairs)
+	_, third := refitted(t, pairs)
+	if !bytes.Equal(again.Weights().Encode(), third.Weights().Encode()) || first.Weights().Data != again.Weights().Data {
+		t.Error("the same pairs gave other weights")
+	}
+}
+
+func TestTooFewPairsToRefit(t *testing.T) {
+	pairs, _ := graded(400, byLines)
+	for i := range pairs {
+		pairs[i].Cluster = "one"
+	}
+	for name, few := range map[string][]Pair{"few": pairs[:50], "one cluster": pairs} {
+		if _, _, err := Refit(few, classifier.Builtin(), Defaults()); !errors.Is(err, ErrRows) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
