@@ -41,12 +41,14 @@ func Examine(dialect string, body []byte) (f Features, t TaskClass, slots []uint
 func (w *walker) assess(dialect string, body []byte, m *Model, system, user *words, g *grams) {
 	w.walk(dialect, body)
 	var buf [maxLook + 64]byte
+	var p printer
 	if w.system.n > 0 {
 		text := w.system.look(w.b, &buf)
-		var places [printWords]span
-		w.f.SystemPrint, _ = fingerprint(text, &places)
+		p.text, p.gap = text, w.system.gap
+		p.read()
 		system.look(text[:min(len(text), 1024)], m, nil)
 	}
+	w.f.SystemPrint = w.print(&p)
 	user.look(w.user.look(w.b, &buf), m, g)
 	user.features(&w.f.Lexical, w.f.LastUserBytes)
 }

@@ -40,6 +40,16 @@ func BenchmarkAssess(b *testing.B) {
 	}
 }
 
+// BenchmarkAssessSystem has a long system prompt: the fingerprint's share is at
+// its largest.
+func BenchmarkAssessSystem(b *testing.B) {
+	body := fmt.Appendf(nil, `{"model":"m","messages":[{"role":"system","content":%q},{"role":"user","content":"Hi"}]}`, prose(4<<10))
+	b.ReportAllocs()
+	for b.Loop() {
+		Assess("openai.chat", body)
+	}
+}
+
 func BenchmarkSkimJSON(b *testing.B) {
 	for _, size := range []int{1 << 10, 8 << 10, 1 << 20} {
 		body := requestOf(b, size)

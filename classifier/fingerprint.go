@@ -1,188 +1,293 @@
 package classifier
 
 import (
-	"strconv"
-	"strings"
+	"bytes"
+
+	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-// printWords is how many words make a system prompt's fingerprint: enough to
-// tell templates apart, few enough that what a caller appends (documents, a
-// customer's record) does not matter.
-const printWords = 64
+// printVersion is that of the rules below: discovered names carry it, so that a
+// name tells which rules found it.
+const printVersion = 2
 
-// maxName bounds a discovered workload's name.
-const maxName = 48
+// printWords is about how many words make a system prompt's fingerprint: enough
+// to tell templates apart, few enough that what a caller appends at the end
+// does not matter.
+const printWords = 128
 
-// fingerprint hashes the template of a system prompt. What changes from call to
-// call is ironed out: words with digits, addresses, names of days and months,
-// capitalised words inside a sentence (people, places), and what stands after a
-// label such as "Name:". The places of the words that count go to places.
-func fingerprint(text []byte, places *[printWords]span) (print uint64, kept int) {
-	h := uint64(14695981039346656037)
-	starts, label := true, false
-	for i := 0; i < len(text) && kept < printWords; {
-		if byteClass[text[i]] == isSpace {
-			if text[i] == '\n' {
-				starts, label = true, false
+// readWords is how many are looked at: lists repeat themselves.
+const readWords = 2 * printWords
+
+// fewWords is how many words leave a system prompt so general ("You are a
+// helpful assistant.") that tools and the answer's format have to tell its
+// workloads apart.
+const fewWords = 8
+
+// namedWords is how many of a prompt's first words a name is picked from.
+const namedWords = 64
+
+// printer finds the fingerprint of a system prompt's template: a hash of the
+// words that are the same in every request.
+//
+// What changes from call to call is ironed out on three levels. Of whole
+// sections, when something announces data: a line like "Context:", a fence, a
+// tag (see sections.go). Of lines, when they are rows: values after a label,
+// short or numbered items of a list, and lines that repeat the pattern of one
+// before. Of words, when they hold digits or marks, name a day or month, stand
+// in quotes, or have a capital inside a sentence; and, in a line that is
+// English, when they are not among the words that prompts are written in, so
+// that neither a brand nor a user's name in lower case counts.
+type printer struct {
+	text []byte
+	gap  int // the place in text where something was left out; 0: nowhere
+	h    uint64
+	kept int
+	seen int // words that were looked at
+	line line
+	rows [4]uint64 // of the last lines
+	section
+
+	places [namedWords]span // of the words that count
+	told   int
+}
+
+// line is what was found in the line that is being read.
+type line struct {
+	all, known   uint64 // hashes of its words, and of those that prompts are written in
+	nAll, nKnown int
+	places       int  // how many places there were before it
+	starts       bool // a sentence begins
+	value        bool // after a label, to the sentence's end
+	whole        bool // to the line's
+	quoted       bool
+	dropped      bool // the last word was
+	named        bool // the next word is somebody's name
+	before       span //  the last word, where it counted
+}
+
+const (
+	printSeed  = 14695981039346656037
+	printPrime = 1099511628211
+)
+
+// read reads the text; afterwards h, kept and places are what was found.
+func (p *printer) read() {
+	text := p.text
+	p.h = printSeed
+	for at := 0; at < len(text) && p.kept < printWords && p.seen < readWords; {
+		if p.gap > 0 && at >= p.gap {
+			if p.open == openNone {
+				return // an unknown part is missing: what follows begins anywhere
 			}
+			p.gap = 0 // it was data: its end is seen
+		}
+		end := at + lineEnd(text[at:])
+		from, to := trimLine(text, at, end)
+		if p.counts(from, to) {
+			p.words(from, to)
+			p.endLine()
+		}
+		at = end + 1
+	}
+}
+
+func lineEnd(text []byte) int {
+	if n := bytes.IndexByte(text, '\n'); n >= 0 {
+		return n
+	}
+	return len(text)
+}
+
+func trimLine(text []byte, from, to int) (int, int) {
+	for from < to && byteClass[text[from]] == isSpace {
+		from++
+	}
+	for to > from && byteClass[text[to-1]] == isSpace {
+		to--
+	}
+	return from, to
+}
+
+// words reads a line.
+func (p *printer) words(from, to int) {
+	l := &p.line
+	*l = line{all: printSeed, known: printSeed, starts: true, places: p.told}
+	for i := from; i < to && p.kept+max(l.nKnown, l.nAll-l.nKnown) < printWords; {
+		if byteClass[p.text[i]] == isSpace {
 			i++
 			continue
 		}
-		from := i
-		i = chunkEnd(text, i)
-		chunk := text[from:i]
-		last := chunk[len(chunk)-1]
-		marks, word := trim(chunk)
-		wasStart, wasLabel := starts, label
-		starts = last == '.' || last == '!' || last == '?' || len(word) == 0 && starts
-		label = last == ':' && isLabel(word) || label && last != '.' && last != ';'
-		if len(word) == 0 || wasLabel || !plain(word) || word[0] >= 'A' && word[0] <= 'Z' && !wasStart || isCalendar(word) {
-			continue
-		}
-		for _, c := range word {
-			if c >= 'A' && c <= 'Z' {
-				c |= 0x20
+		if l.starts && !l.value {
+			if at, colon := i, p.label(i, to); colon > 0 {
+				p.labelled(i, colon)
+				i, l.value = colon, true
+				l.whole = p.ofData([2]int{at, colon})
+				l.starts = false
+				continue
 			}
-			h = (h ^ uint64(c)) * 1099511628211
 		}
-		h = (h ^ ' ') * 1099511628211
-		places[kept] = span{from: from + marks, to: from + marks + len(word)}
-		kept++
+		at := i
+		i = chunkEnd(p.text[:to], i)
+		p.chunk(at, i)
 	}
-	return h | 1, kept // 0 means that there is no system prompt
 }
 
-// chunkEnd returns the end of the word at i. Scripts without spaces are cut
-// where another script begins, so that a date inside a sentence is a word.
-func chunkEnd(text []byte, i int) int {
-	if text[i] >= 0xE0 { // a sign of three bytes or more
-		for i < len(text) && byteClass[text[i]] == isHigh {
-			i++
+// chunk reads what stands between two spaces.
+func (p *printer) chunk(from, to int) {
+	l := &p.line
+	chunk := p.text[from:to]
+	marks, word := trim(chunk)
+	last := chunk[len(chunk)-1]
+	p.seen++
+	starts, value, quoted := l.starts, l.value, l.quoted
+	if opens := bytes.IndexByte(chunk, '"'); opens >= 0 && !(last == ':' || l.quoted && last != '"' && bytes.Count(chunk, quote) == 1) {
+		// A single word in quotes opens and closes them.
+		if bytes.Count(chunk, quote) == 1 {
+			l.quoted = !l.quoted
 		}
-		return i
+		quoted = true
+	} else if last == ':' {
+		quoted, l.quoted = false, false // a member's key
 	}
-	for i < len(text) && byteClass[text[i]] != isSpace && text[i] < 0xE0 {
-		i++
+	ends := last == '.' || last == '!' || last == '?' || endsSentence(chunk)
+	if last == '.' && ordinal(word) {
+		ends = false
 	}
-	return i
+	if (ends || last == ';') && !l.whole {
+		l.value = false
+	}
+	l.starts = ends || len(word) == 0 && starts
+	if len(word) == 0 {
+		return
+	}
+	if value || quoted || !p.constant(word, starts) {
+		l.dropped, l.named, l.before = true, false, span{}
+		return
+	}
+	l.dropped = false
+	p.word(word, from+marks)
 }
 
-// trim cuts marks from both ends of a chunk, and says how many in front.
-func trim(chunk []byte) (marks int, word []byte) {
-	for marks < len(chunk) && byteClass[chunk[marks]] == isMark {
-		marks++
-	}
-	word = chunk[marks:]
-	for len(word) > 0 && byteClass[word[len(word)-1]] == isMark {
-		word = word[:len(word)-1]
-	}
-	return marks, word
-}
+var quote = []byte{'"'}
 
-// plain says that a word is letters, with hyphens and apostrophes at most.
-func plain(word []byte) bool {
-	for _, c := range word {
-		if class := byteClass[c]; class != isLetter && class != isHigh && c != '-' && c != '\'' {
-			return false
-		}
+// constant says whether a word looks as if it stood in every request.
+func (p *printer) constant(word []byte, starts bool) bool {
+	l := &p.line
+	if l.named {
+		return false
+	}
+	upper, inner := capitals(word)
+	switch {
+	case !plain(word), inner, isCalendar(word):
+		return false
+	case upper && !starts:
+		return isArticle(p.text[l.before.from:l.before.to]) // a German noun
+	case l.dropped && isParticle(word):
+		return false
 	}
 	return true
 }
 
-// isCalendar says whether a word names a day or a month.
-func isCalendar(word []byte) bool {
-	var buf [10]byte
-	switch string(lower(&buf, word)) {
-	case "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "mon", "tue", "wed", "thu", "fri", "sat", "sun",
-		"january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
-		"jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "oct", "nov", "dec":
-		return true
-	}
-	return false
-}
-
-// isLabel says whether a word before a colon announces something that changes
-// from call to call.
-func isLabel(word []byte) bool {
-	var buf [10]byte
-	switch string(lower(&buf, word)) {
-	case "name", "user", "username", "customer", "client", "id", "email", "date", "time", "session", "location", "city", "company", "account":
-		return true
-	}
-	return false
-}
-
-// lower returns a word of at most ten letters in lower case, a longer one as
-// nothing.
-func lower(buf *[10]byte, word []byte) []byte {
-	if len(word) > len(buf) {
-		return nil
-	}
+// word takes a word into the line's hashes.
+func (p *printer) word(word []byte, at int) {
+	l := &p.line
+	high := byteClass[word[0]] == isHigh && word[0] >= 0xE0
+	familiar := uint32(wordSeed)
+	letters := 0
+	was := l.all
+	slot, slotEnd := wideSlot(word)
 	for i, c := range word {
+		if i >= slot && i < slotEnd {
+			continue
+		}
 		if c >= 'A' && c <= 'Z' {
 			c |= 0x20
 		}
-		buf[i] = c
+		l.all = (l.all ^ uint64(c)) * printPrime
+		if byteClass[c] == isLetter {
+			familiar = (familiar ^ uint32(c)) * wordPrime
+			letters++
+		}
 	}
-	return buf[:len(word)]
+	if !high { // scripts without spaces are cut by what was dropped: the cut must not show
+		l.all = (l.all ^ ' ') * printPrime
+	}
+	l.nAll++
+	known := letters < 3 && letters == len(word) || isTemplateWord(familiar) && letters > 0
+	if known {
+		l.known = (l.known ^ (l.all - was*printPrime)) * printPrime
+		l.nKnown++
+	}
+	l.named, l.before = isNaming(word), span{from: at, to: at + len(word)}
+	if p.told < namedWords {
+		p.places[p.told] = span{from: at, to: at + len(word), escaped: !known}
+		p.told++
+	}
 }
 
-// fillWords say nothing of what a prompt is for.
-const fillWords = " you are a an the and or of to in on for with your our that this is be as by it its from at will must should always never please not only when if do does who what which user users given using use task following helpful assistant expert professional they them their can may have has all any each about into than then also very most more i we he she his her up out so no yes was were been being but my me answer answers reply respond "
-
-func isFill(word []byte) bool {
-	var buf [10]byte
-	w := lower(&buf, word)
-	return w != nil && strings.Contains(fillWords, " "+string(w)+" ")
+// endLine takes a line into the fingerprint. In a line that is English only the
+// words count that prompts are written in.
+func (p *printer) endLine() {
+	l := &p.line
+	h, n := l.all, l.nAll
+	if english := 2*l.nKnown > l.nAll; english {
+		h, n = l.known, l.nKnown
+		kept := l.places
+		for _, s := range p.places[l.places:p.told] {
+			if !s.escaped {
+				p.places[kept] = s
+				kept++
+			}
+		}
+		p.told = kept
+	}
+	if n == 0 {
+		return
+	}
+	for _, row := range p.rows {
+		if row == h { // another row of the same list
+			p.told = l.places
+			return
+		}
+	}
+	copy(p.rows[1:], p.rows[:3])
+	p.rows[0] = h
+	p.h = (p.h ^ h) * printPrime
+	p.h ^= p.h >> 29
+	p.kept += n
 }
 
-// DiscoverName names the workload of a request that carries no feature header,
-// by its system prompt's fingerprint: "~support-acme-billing-3f2a91". It is the
-// same for every call with the same template, in every process. A request
-// without a system prompt is "~no-system-prompt".
-func DiscoverName(dialect string, body []byte) string {
-	var w walker
-	w.walk(dialect, body)
+// print is what identifies the workload of a request without a feature header:
+// the system prompt's template and, where it is short or missing, the tools'
+// names, whatever their order, and the shape of what is asked for. 0 where a
+// request has none of them.
+func (w *walker) print(p *printer) uint64 {
+	h := uint64(0)
+	if w.system.n > 0 {
+		h = p.h | 1
+	}
+	if p.kept >= fewWords {
+		return h
+	}
+	shape := uint64(w.f.Gates & (schemas.GateJSONMode | schemas.GateJSONSchema))
 	if w.system.n == 0 {
-		return "~no-system-prompt"
+		shape |= uint64(w.f.Gates & schemas.GateVision)
 	}
-	var buf [maxLook + 64]byte
-	var places [printWords]span
-	text := w.system.look(w.b, &buf)
-	print, kept := fingerprint(text, &places)
-	name := make([]byte, 1, maxName)
-	name[0] = '~'
-	told := 0
-	for _, at := range places[:kept] {
-		word := text[at.from:at.to]
-		if told == 3 || len(word) < 3 || len(name)+1+len(word)+7 > maxName || isFill(word) || !ascii(word) {
-			continue
-		}
-		if told > 0 {
-			name = append(name, '-')
-		}
-		for _, c := range word {
-			if c >= 'A' && c <= 'Z' {
-				c |= 0x20
-			}
-			if c != '\'' {
-				name = append(name, c)
-			}
-		}
-		told++
+	if shape == 0 && w.toolSum == 0 && w.schemaSum == 0 {
+		return h
 	}
-	if told == 0 {
-		name = append(name, "prompt"...)
+	for _, x := range [...]uint64{shape, w.toolSum, w.schemaSum} {
+		h = (h ^ x ^ printSeed) * printPrime
+		h ^= h >> 32
 	}
-	hex := strconv.FormatUint(print>>40|1<<24, 16)
-	return string(name) + "-" + hex[1:]
+	return h | 1
 }
 
-func ascii(word []byte) bool {
-	for _, c := range word {
-		if c >= 0x80 {
-			return false
-		}
+// nameHash hashes a tool's or a schema's name.
+func nameHash(name []byte) uint64 {
+	h := uint64(printSeed)
+	for _, c := range name {
+		h = (h ^ uint64(c)) * printPrime
 	}
-	return true
+	return h ^ h>>31
 }

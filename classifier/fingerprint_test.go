@@ -33,6 +33,12 @@ func TestSystemPromptsOfOneTemplateHaveOnePrint(t *testing.T) {
 		{"a date in a script without spaces", "今天是2026年11月21日。你是客服助手。", "今天是2027年1月3日。你是客服助手。", true},
 		{"another task in a script without spaces", "你是客服助手。", "你是翻译。", false},
 		{"nothing but what changes", "12 34", "98-76", true},
+		{"documents between tags, the longer one looked at in part", "Answer.\n<docs>\n" + strings.Repeat("The pump failed on Monday again. ", 3) + "\n</docs>\nQuote the page.", "Answer.\n<docs>\n" + strings.Repeat("A valve was replaced in the north hall. ", 300) + "\n</docs>\nQuote the page.", true},
+		{"a list of another length", "Help to pack.\nItems:\n- 2 red shoes\n- 1 hat\nBe brief.", "Help to pack.\nItems:\n- 7 coats\nBe brief.", true},
+		{"rules are no list of data", "Help to pack.\n- Always mention the weight of the bag.", "Help to pack.\n- Never mention the weight of the bag.", false},
+		{"an instruction behind the documents", "Answer.\n\n```\nx\n```\nQuote the page.", "Answer.\n\n```\ny\n```\nName the author.", false},
+		{"a German noun behind an article, not a name", "Beantworte die Frage von Müller.", "Beantworte die Rechnung von Schäfer.", false},
+		{"German names", "Beantworte die Frage von Müller.", "Beantworte die Frage von Schäfer.", true},
 		{"another verb is another template", "Summarise the text.", "Translate the text.", false},
 		{"another task at the end of a short prompt", "You are an assistant. Summarise the text.", "You are an assistant. Translate the text.", false},
 		{"another template", "You write product descriptions.", "You classify support tickets.", false},
@@ -54,7 +60,7 @@ func TestNames(t *testing.T) {
 	// The names are stored with every request: a change of this table is a
 	// change of everybody's workloads.
 	for system, want := range map[string]string{
-		"You are a support assistant for Acme. Answer billing questions politely.": "~support-billing-questions-b83f39",
+		"You are a support assistant for Acme. Answer billing questions politely.": "~support-questions-politely-20cdedd",
 		"日本語で答えてください。":                                                             "~prompt-", "12 34": "~prompt-", "": "~no-system-prompt",
 		strings.Repeat("incomprehensibilities ", 100): "~incomprehensibilities-",
 	} {

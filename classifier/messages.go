@@ -276,6 +276,8 @@ func (w *walker) tool() {
 			if string(w.skip()) == "true" {
 				w.f.Gates |= schemas.GateJSONSchema
 			}
+		case "name":
+			w.toolNamed()
 		case "function":
 			if w.peek() != '{' {
 				w.skip()
@@ -283,12 +285,28 @@ func (w *walker) tool() {
 			}
 			for f := w.enter(); w.next(&f); {
 				k := w.key()
-				if raw := w.skip(); string(w.b[k.from:k.to]) == "strict" && string(raw) == "true" {
+				if string(w.b[k.from:k.to]) == "name" {
+					w.toolNamed()
+				} else if raw := w.skip(); string(w.b[k.from:k.to]) == "strict" && string(raw) == "true" {
 					w.f.Gates |= schemas.GateJSONSchema
 				}
 			}
 		default:
 			w.skip()
 		}
+	}
+}
+
+// toolNamed reads a tool's name.
+func (w *walker) toolNamed() {
+	if w.peek() != '"' {
+		w.skip()
+		return
+	}
+	name := w.text()
+	raw := w.b[name.from:name.to]
+	w.toolSum += nameHash(raw)
+	if w.toolName.len() == 0 || bytes.Compare(raw, w.b[w.toolName.from:w.toolName.to]) < 0 {
+		w.toolName = name
 	}
 }

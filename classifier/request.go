@@ -44,7 +44,11 @@ type walker struct {
 	meter          meter
 	extra          uint64 // tokens of tools, documents and framing
 	responses      bool   // the Responses dialect keeps state unless told not to
-	stored, toldNo bool   // store: true, store: false
+	toolSum        uint64 // of the tools' names, whatever their order
+	toolName       span   // the first of them by the alphabet
+	schemaSum      uint64 // of the name of the answer's schema
+	schemaName     []byte
+	stored, toldNo bool // store: true, store: false
 }
 
 // walk reads the body whole; afterwards w.f holds everything but Lexical and
@@ -221,12 +225,16 @@ func (w *walker) format(raw []byte) {
 		case "type":
 			w.formatType(r.skip())
 		case "format":
-			switch t := memberType(r.skip()); string(t) {
+			raw := r.skip()
+			switch t := member(raw, "type"); string(t) {
 			case "json_object":
 				w.f.Gates |= schemas.GateJSONMode
 			case "json_schema":
 				w.f.Gates |= schemas.GateJSONSchema
 			}
+			w.schema(member(raw, "name"))
+		case "json_schema":
+			w.schema(member(r.skip(), "name"))
 		case "effort":
 			w.f.Gates |= schemas.GateReasoning
 			r.skip()
@@ -245,15 +253,24 @@ func (w *walker) formatType(raw []byte) {
 	}
 }
 
+func (w *walker) schema(name []byte) {
+	if len(name) > 0 {
+		w.schemaSum, w.schemaName = nameHash(name), name
+	}
+}
+
 // memberType returns the type member of an object, without its quotes.
-func memberType(raw []byte) []byte {
+func memberType(raw []byte) []byte { return member(raw, "type") }
+
+// member returns an object's text of that name, without its quotes.
+func member(raw []byte, name string) []byte {
 	if len(raw) == 0 || raw[0] != '{' {
 		return nil
 	}
 	r := reader{b: raw}
 	for c := r.enter(); r.next(&c); {
 		k := r.key()
-		if string(raw[k.from:k.to]) == "type" && r.peek() == '"' {
+		if string(raw[k.from:k.to]) == name && r.peek() == '"' {
 			t := r.text()
 			return raw[t.from:t.to]
 		}

@@ -17,6 +17,8 @@ const (
 type spans struct {
 	at [16]span
 	n  int
+	// gap is where look left something out, as a place in what it wrote; 0: nowhere.
+	gap int
 }
 
 func (s *spans) reset() { s.n = 0 }
@@ -40,6 +42,7 @@ func (s *spans) look(b []byte, buf *[maxLook + 64]byte) []byte {
 	}
 	out := buf[:0]
 	seen := 0
+	s.gap = 0
 	for _, t := range s.at[:s.n] {
 		from, to := t.from, t.to
 		first, last := seen, seen+t.len()
@@ -52,6 +55,9 @@ func (s *spans) look(b []byte, buf *[maxLook + 64]byte) []byte {
 			out = piece(out, b, t, from, from+headBytes-first)
 		}
 		if last > total-tailBytes {
+			if s.gap == 0 {
+				s.gap = len(out)
+			}
 			out = piece(out, b, t, max(from, to-(last-(total-tailBytes))), to)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // request that a decision may use. Fixed size, no pointers, no text.
 type Features struct {
 	Gates         schemas.Gate
-	SystemPrint   uint64 // fingerprint of the system prompt's template: names, dates, ids and numbers ironed out; 0 without one
+	SystemPrint   uint64 // fingerprint that names the workload: the system prompt's template (names, dates, ids, documents ironed out), tools and shape where it is short; 0 without any
 	SystemHash    uint64 // xxhash64 of the system prompt as sent; 0 without one
 	FirstUserHash uint64 // xxhash64 of the first user turn
 	PromptHash    uint64 // xxhash64 of the normalised prompt (all turns): duplicates cluster
