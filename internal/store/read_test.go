@@ -2,6 +2,8 @@ package store
 
 import (
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,3 +126,56 @@ func TestPoliciesAndVerdictsComeBack(t *testing.T) {
 		t.Errorf("%+v, %v", verdicts, err)
 	}
 }
+
+func TestPagesByFilterHoldWhatAScanFinds(t *testing.T) {
+	s, project := open(t)
+	evs := traffic(project, 3000, 4, 77)
+	for i := range evs { // one hour alone has them
+		if i >= 1000 && i < 1010 {
+			evs[i].Workload, evs[i].Status, evs[i].Arm = "rare/one", schemas.StatusTimeout, schemas.ArmTreated
+		}
+	}
+	for i, batch := range [][]schemas.RequestEvent{evs[:2000], evs[2000:], evs[500:600]} { // the last again, under another token
+		if err := s.InsertRequests(t.Context(), project+string(rune('a'+i)), batch); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			settle(t, s) // what comes later is behind
+		}
+	}
+	for name, c := range map[string]struct {
+		f    dashboards.RequestFilter
+		scan string
+	}{
+		"a rare workload":            {dashboards.RequestFilter{Workload: "rare/one"}, "workload = 'rare/one'"},
+		"a workload that is none":    {dashboards.RequestFilter{Workload: "none"}, "workload = 'none'"},
+		"failed of a workload":       {dashboards.RequestFilter{Workload: "team1/workload1", Status: schemas.StatusProviderError}, "workload = 'team1/workload1' AND status = 'provider_error'"},
+		"ended well":                 {dashboards.RequestFilter{Status: schemas.StatusOK, Team: "team2"}, "status = 'ok' AND team = 'team2'"},
+		"lost":                       {dashboards.RequestFilter{Status: schemas.StatusLost}, "status = 'lost'"},
+		"an arm":                     {dashboards.RequestFilter{Arm: schemas.ArmTreated}, "arm = 'treated'"},
+		"those that would be routed": {dashboards.RequestFilter{Route: "would", Provider: "anthropic", RequestModel: "claude-opus"}, notBaseline + " AND provider = 'anthropic'"},
+		"those that were routed":     {dashboards.RequestFilter{Route: "routed"}, routed},
+		"within a span":              {dashboards.RequestFilter{Workload: "team1/workload1", From: evs[700].Ts, To: evs[2300].Ts}, "workload = 'team1/workload1' AND ts >= fromUnixTimestamp64Milli(" + ms(evs[700].Ts) + ") AND ts < fromUnixTimestamp64Milli(" + ms(evs[2300].Ts) + ")"},
+	} {
+		c.f.Project, c.f.Limit = project, 50
+		var got []string
+		for {
+			page, err := s.Requests(t.Context(), c.f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Requests {
+				got = append(got, e.RequestID)
+			}
+			if c.f.Cursor = page.Next; page.Next == "" {
+				break
+			}
+		}
+		want := rowsOf(t, s, "SELECT arrayStringConcat(groupArray(toString(id)), ' ') FROM (SELECT request_id AS id FROM gnomon.requests FINAL WHERE project = '"+project+"' AND "+c.scan+" ORDER BY ts DESC, request_id DESC)")
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %d requests, a scan finds %d", name, len(got), len(strings.Fields(want)))
+		}
+	}
+}
+
+func ms(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }

@@ -140,6 +140,17 @@ func generate(t testing.TB, s *Store, rows uint64) {
 	}
 }
 
+// countDeliveries lets ingest's count of deliveries say what the generated rows are, so that
+// their hours are summed.
+func countDeliveries(t testing.TB, s *Store) {
+	t.Helper()
+	const sql = `INSERT INTO gnomon.deliveries (project, hour, delivered) SELECT project, toStartOfHour(ts) AS h, count() FROM gnomon.requests
+WHERE (project, toStartOfHour(ts)) NOT IN (SELECT project, hour FROM gnomon.deliveries) GROUP BY project, h`
+	if err := s.conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestBenchBytesARow says what a row takes on disk, and by which columns.
 func TestBenchBytesARow(t *testing.T) {
 	s, _ := scale(t, scaleMemory)
@@ -171,6 +182,7 @@ func rowsOf2(t testing.TB, s *Store, sql string) string {
 func TestBenchQueries(t *testing.T) {
 	s, _ := scale(t, scaleMemory)
 	ctx := context.Background()
+	countDeliveries(t, s)
 	began := time.Now()
 	for {
 		n, err := s.Rollup(ctx)
@@ -211,6 +223,9 @@ func TestBenchQueries(t *testing.T) {
 		{"traffic, 14 days", func() error { _, err := s.Traffic(ctx, project, to.AddDate(0, 0, -14), to); return err }, func() error { _, err := scannedTraffic(ctx, s, project, to.AddDate(0, 0, -14), to); return err }},
 		{"page: newest", page(dashboards.RequestFilter{}), nil},
 		{"page: failed of a workload", page(dashboards.RequestFilter{Workload: one.Workload, Status: schemas.StatusProviderError}), nil},
+		{"page: a rare workload", page(dashboards.RequestFilter{Workload: "feature-39/extract", Status: schemas.StatusProviderError}), nil},
+		{"page: a status of none", page(dashboards.RequestFilter{Status: schemas.StatusTimeout}), nil},
+		{"page: of a model and team", page(dashboards.RequestFilter{RequestModel: "o4", Team: "team-3", Status: schemas.StatusProviderError}), nil},
 		{"page: before a time", page(dashboards.RequestFilter{To: newest.AddDate(0, 0, -20)}), nil},
 		{"page: a session", page(dashboards.RequestFilter{Session: one.Session}), nil},
 		{"page: a trace", page(dashboards.RequestFilter{Trace: one.TraceID}), nil},

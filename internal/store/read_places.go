@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/gnomon-llm/gnomon/dashboards"
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// place is where a row stands in the list.
+type place struct {
+	ts time.Time
+	id uuid.UUID
+}
+
+// places returns where the first n rows that a filter admits stand.
+func (s *Store) places(ctx context.Context, f dashboards.RequestFilter, n int) ([]place, error) {
+	walk := walk{filter: f, n: n, to: f.To}
+	if f.Cursor != "" {
+		ms, id, err := readCursor(f.Cursor)
+		if err != nil {
+			return nil, err
+		}
+		walk.after = []any{ms, id}
+		if last := time.UnixMilli(ms + 1); walk.to.IsZero() || last.Before(walk.to) {
+			walk.to = last
+		}
+	}
+	if !countedByHour(f) {
+		err := s.walkOn(ctx, &walk, nil)
+		return walk.found, err
+	}
+	hours, err := s.hoursWith(ctx, f, walk.to)
+	for want := uint64(2 * n); err == nil && len(hours) > 0 && len(walk.found) < n; want *= 8 { // what the hours count may not be what the filter says
+		some, expected := 0, uint64(0)
+		for some < len(hours) && some < mostHours && expected < want {
+			expected += hours[some].n
+			some++
+		}
+		err = s.walkOn(ctx, &walk, hours[:some])
+		hours = hours[some:]
+	}
+	return walk.found, err
+}
+
+// mostHours is how many hours one statement names.
+const mostHours = 1000
+
+// walk is a search from the newest row backwards.
+type walk struct {
+	filter dashboards.RequestFilter
+	n      int // rows wanted
+	to     time.Time
+	after  []any // the row behind which it goes on
+	found  []place
+}
+
+// walkOn adds rows until there are enough, or none any more, within the hours
+// given; nil stands for all.
+func (s *Store) walkOn(ctx context.Context, k *walk, hours []hourWith) error {
+	for {
+		w := requestsWhere(k.filter)
+		w.between(k.filter.From, k.to)
+		if hours != nil {
+			seconds := make([]uint32, len(hours))
+			for i, h := range hours {
+				seconds[i] = h.sec
+			}
+			w.add("toStartOfHour(ts) IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC'))", seconds)
+		}
+		if k.after != nil {
+			w.add("(ts, request_id) < (fromUnixTimestamp64Milli(?), toUUID(?))", k.after...)
+		}
+		// Without FINAL, and with nothing but a limit, the table is read from its
+		// newest end and no further than needed. A row that is there twice stands
+		// beside itself; what a later revision says otherwise is left out when the
+		// page's rows are read.
+		most := 2 * k.n
+		sql := "SELECT ts, request_id FROM gnomon.requests" + w.String() + fmt.Sprintf(" ORDER BY ts DESC, request_id DESC LIMIT %d", most)
+		rows, err := query(ctx, s, "requests", sql, func(row scanner) (p place, err error) { return p, row.Scan(&p.ts, &p.id) }, w.args...)
+		if err != nil {
+			return err
+		}
+		k.found = slices.Compact(append(k.found, rows...))
+		if len(k.found) >= k.n {
+			k.found = k.found[:k.n]
+			return nil
+		}
+		if len(rows) < most {
+			return nil
+		}
+		last := rows[most-1]
+		k.after, k.to = []any{last.ts.UnixMilli(), last.id.String()}, last.ts.Add(time.Millisecond)
+	}
+}
+
+// countedByHour is true of a filter that the rollup can say something of, and
+// that no index of the rows answers.
+func countedByHour(f dashboards.RequestFilter) bool {
+	if f.Session != "" || f.Trace != "" || f.User != "" {
+		return false
+	}
+	return f.Workload != "" || f.RequestModel != "" || f.ServedModel != "" || f.Provider != "" || f.Team != "" || f.Status != "" || f.Arm != "" || f.Route != ""
+}
+
+// hourWith is an hour and how many of its requests a filter may admit.
+type hourWith struct {
+	sec uint32
+	n   uint64
+}
+
+// hoursWith lists the hours that may hold what a filter admits, newest first:
+// what is rare is looked for where the rollup has counted it, and not in every
+// row. An hour whose rollup is behind may hold anything.
+func (s *Store) hoursWith(ctx context.Context, f dashboards.RequestFilter, to time.Time) ([]hourWith, error) {
+	counted := map[schemas.Status]string{"": "requests", schemas.StatusOK: "requests - failed - lost", schemas.StatusLost: "lost"}[f.Status]
+	if counted == "" {
+		counted = "failed"
+	}
+	if to.IsZero() {
+		to = latest
+	}
+	from := f.From
+	if from.IsZero() {
+		from = time.UnixMilli(0)
+	}
+	w := &where{}
+	w.add("project = ? AND hour >= toStartOfHour(fromUnixTimestamp64Milli(?)) AND hour < toDateTime(?, 'UTC')", f.Project, from.UnixMilli(), min(to.Unix()+3600, 1<<32-1))
+	for _, c := range [][2]string{
+		{"workload", f.Workload}, {"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team}, {"arm", string(f.Arm)},
+	} {
+		w.equal(c[0], c[1])
+	}
+	switch f.Route {
+	case "would":
+		w.add(cellWould)
+	case "kept":
+		w.add("NOT " + cellWould)
+	case "routed":
+		w.add(cellRouted)
+	}
+	sql := "SELECT toUnixTimestamp(hour) AS h, sum(n) FROM (SELECT hour, toUInt64(sum(" + counted + ")) AS n FROM (SELECT project, hour, " +
+		each([]string{"workload", "request_model", "served_model", "provider", "from_provider", "team", "arm", "would_route", "requests", "failed", "lost"}, "c.% AS %") +
+		" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c)" + w.String() + " GROUP BY hour HAVING n > 0 UNION ALL SELECT hour, toUInt64(1) FROM gnomon.hours_behind WHERE project = ?) GROUP BY h ORDER BY h DESC"
+	return query(ctx, s, "the hours of a filter", sql, func(row scanner) (h hourWith, err error) { return h, row.Scan(&h.sec, &h.n) }, append(w.args, f.Project)...)
+}
