@@ -43,6 +43,9 @@ bench-stats: ## the full checks of the statistics, each beside the naive method 
 bench-routing: ## how well the classifier ranks prompts, cross-validated, beside what it has to beat
 	GNOMON_BENCH_ROUTING=1 $(GO) test -timeout 60m -count=1 -v -run BenchRouting ./classifier ./classifier/training
 
+tokens: ## how far off the prediction of tokens is, against the tokenizer, by kind of text; and what the tokenizer itself costs
+	$(GO) test -count=1 -v -run 'PredictedTokens' ./classifier && $(GO) test -count=1 -v -run 'Bounded|Cuts|Takes' ./internal/tokens
+
 weights: build ## train the shipped weights anew from graded rows (GRADED=folder of *.jsonl.gz), to the same bytes
 	@$(BIN) train $(GRADED)/*.jsonl.gz --out classifier/weights.bin
 

@@ -203,8 +203,16 @@ func (w *walker) signature(raw []byte) {
 
 // count meters what is part of the prompt but nobody's words.
 func (w *walker) count(raw []byte) {
-	w.meter.add(raw)
+	w.heed(raw)
 	w.promptSum.Write(raw)
+}
+
+// heed meters a text.
+func (w *walker) heed(raw []byte) {
+	w.meter.add(raw)
+	if w.told != nil {
+		w.told(raw)
+	}
 }
 
 // say takes a text of a turn.
@@ -215,7 +223,7 @@ func (w *walker) say(role int, t span) {
 	}
 	w.promptSum.Write(roleMark[role][:])
 	w.promptSum.Write(raw)
-	w.meter.add(raw)
+	w.heed(raw)
 	switch role {
 	case roleSystem:
 		w.system.add(t)

@@ -42,11 +42,12 @@ type walker struct {
 	userSum        xxhash.Digest // of the first user turn
 	promptSum      xxhash.Digest
 	meter          meter
-	extra          uint64 // tokens of tools, documents and framing
-	responses      bool   // the Responses dialect keeps state unless told not to
-	toolSum        uint64 // of the tools' names, whatever their order
-	toolName       span   // the first of them by the alphabet
-	schemaSum      uint64 // of the name of the answer's schema
+	told           func(raw []byte) // of what the meter reads; nil: nobody
+	extra          uint64           // tokens of tools, documents and framing
+	responses      bool             // the Responses dialect keeps state unless told not to
+	toolSum        uint64           // of the tools' names, whatever their order
+	toolName       span             // the first of them by the alphabet
+	schemaSum      uint64           // of the name of the answer's schema
 	schemaName     []byte
 	stored, toldNo bool // store: true, store: false
 }
@@ -89,8 +90,13 @@ func (w *walker) finish() {
 		w.f.FirstUserHash = w.userSum.Sum64()
 	}
 	w.f.PromptHash = w.promptSum.Sum64()
-	total := w.meter.tokens() + w.extra + 4*uint64(w.f.Turns) + 4*uint64(w.systems) + 3 + imageTokens*uint64(w.f.Images)
-	w.f.PromptTokens = uint32(min(total, math.MaxUint32))
+	w.f.PromptTokens = uint32(min(w.meter.tokens()+w.beside(), math.MaxUint32))
+}
+
+// beside is what a prompt is predicted to cost beside its texts: tools, images,
+// documents and the framing of its turns.
+func (w *walker) beside() uint64 {
+	return w.extra + 4*uint64(w.f.Turns) + 4*uint64(w.systems) + 3 + imageTokens*uint64(w.f.Images)
 }
 
 // topKey notes a top-level key and whether it is there twice: spelled with

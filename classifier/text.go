@@ -105,6 +105,10 @@ func whole(b []byte, t span, at int) int {
 	return at
 }
 
+// Unescape appends the content of a JSON string, as written between its quotes,
+// with its escapes resolved. It ends at an escape that is cut short.
+func Unescape(out, raw []byte) []byte { return unescape(out, raw, 0, len(raw)) }
+
 // unescape appends a valid string's content with its escapes resolved.
 func unescape(out, b []byte, from, to int) []byte {
 	for i := from; i < to; {

@@ -29,7 +29,7 @@ func span(project string, from, to time.Time) string {
 func sqlWorkloads(project string, from, to time.Time) string {
 	return `SELECT workload, count() AS requests,
   sum(r.cost) AS cost, sum(r.baseline_cost) AS baseline, sum(r.would_cost) AS would,
-  countIf(status != 'lost' AND r.cost IS NULL) AS unpriced, countIf(usage_source = 'estimated') AS estimated,
+  countIf(status != 'lost' AND r.cost IS NULL) AS unpriced, countIf(usage_source IN ('estimated', 'tokenizer')) AS estimated,
   countIf(status NOT IN ('ok', 'lost')) AS failed
 FROM gnomon.requests AS r FINAL
 ` + span(project, from, to) + `

@@ -39,10 +39,10 @@ func benchServer(b *testing.B, h http.Handler) string {
 	return "http://" + ln.Addr().String()
 }
 
-func benchProxy(b *testing.B, upstream string) http.Handler {
+func benchProxy(b *testing.B, upstream string, count Tokenizer) http.Handler {
 	book := testBook(b)
 	snap := classifier.NewSnapshot(classifier.Parts{Project: "acme", Prices: book, DraftThreshold: .5, Ladders: classifier.BuiltinLadders(), Capabilities: classifier.BuiltinCapabilities()})
-	p, err := New(Config{Project: "acme", Providers: []Provider{{Name: "openai", Dialect: "openai", BaseURL: upstream, IncludeUsage: true}}}, discard{}, func() *classifier.Snapshot { return snap }, book, nil, slog.New(slog.DiscardHandler), nil)
+	p, err := New(Config{Project: "acme", Providers: []Provider{{Name: "openai", Dialect: "openai", BaseURL: upstream, IncludeUsage: true}}, Tokens: count}, discard{}, func() *classifier.Snapshot { return snap }, book, nil, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func BenchmarkOneCall(b *testing.B) {
 			name string
 			addr string
 		}{
-			{"direct", upstream}, {"bare gin", benchServer(b, bare)}, {"gin and ReverseProxy", benchServer(b, reverse)}, {"gnomon", benchServer(b, benchProxy(b, upstream))},
+			{"direct", upstream}, {"bare gin", benchServer(b, bare)}, {"gin and ReverseProxy", benchServer(b, reverse)}, {"gnomon, no text kept", benchServer(b, benchProxy(b, upstream, nil))}, {"gnomon", benchServer(b, benchProxy(b, upstream, letters))},
 		} {
 			b.Run(kind+"/"+row.name, func(b *testing.B) {
 				client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -157,8 +157,12 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	})
 	stream := []byte(strings.Repeat(streamEvents[0], 100))
-	b.Run("stream event, read and cut", func(b *testing.B) {
+	readAndCut := func(b *testing.B, keep bool) {
 		r := dialect.Named(dialect.OpenAIChat).NewReader("text/event-stream", 1<<20)
+		h := heard{texts: &texts{}}
+		if keep {
+			r.Listen(&h)
+		}
 		cut := dialect.UsageCut{}
 		var out []byte
 		one := stream[:len(stream)/100]
@@ -166,9 +170,15 @@ func BenchmarkObserve(b *testing.B) {
 		for b.Loop() {
 			_, _ = r.Write(one)
 			out = cut.Append(out[:0], one)
+			if h.kept > chunkBytes/2 { // of a usual answer
+				h.free()
+				h = heard{texts: h.texts}
+			}
 		}
-		if !bytes.Equal(out, one) {
+		if !bytes.Equal(out, one) || keep && h.kept == 0 {
 			b.Fatal("changed")
 		}
-	})
+	}
+	b.Run("stream event, read and cut", func(b *testing.B) { readAndCut(b, false) })
+	b.Run("stream event, read, kept and cut", func(b *testing.B) { readAndCut(b, true) })
 }

@@ -66,6 +66,10 @@ type Config struct {
 	// the PayloadSink. nil permits none.
 	KeepPayload func(workload string) bool
 
+	// Tokens counts, after the fact, the text of answers whose provider stated no
+	// usage; Proxy.Recount must run. nil: the estimate from bytes stands.
+	Tokens Tokenizer
+
 	Upstream Upstream         // nil: a wire.Client
 	Now      func() time.Time // nil: time.Now; ts of events only, durations are monotonic
 }

@@ -216,6 +216,7 @@ func (x *exchange) end() {
 	x.p.rec.End(&ev)
 	x.p.metrics.observe(&ev, a.Latency, a.TTFT, a.Overhead)
 	x.handPayload(&ev)
+	x.recount(&ev, d)
 }
 
 // handPayload gives bodies away for rehearsal where the workload's data policy

@@ -62,6 +62,7 @@ type life struct {
 	captured captured
 	deciders deciders
 	limits   limits
+	recounts recounts
 }
 
 // New makes a data plane. snapshots returns the current snapshot and is called
@@ -70,6 +71,7 @@ func New(cfg Config, rec Recorder, snapshots func() *classifier.Snapshot, book *
 	l := &life{
 		rec: rec, snapshots: snapshots, sink: sink, log: log,
 		observer: NewObserver(cfg.Project, snapshots, book), deciders: deciders{make(chan *pending)},
+		recounts: recounts{queue: make(chan *recount, maxRecounts)},
 	}
 	p, err := l.configure(cfg)
 	if err != nil {

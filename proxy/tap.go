@@ -29,6 +29,8 @@ type tap struct {
 	pipe     *io.PipeWriter // of a compressed stream, to its decoder
 	decoded  chan struct{}
 	seen     int64
+
+	heard heard // the text that passed, in case no usage comes
 }
 
 // newTap makes the tap for an answer. Where nothing is to be learnt (files,
@@ -46,6 +48,7 @@ func (x *exchange) newTap(resp *http.Response, encoding string) *tap {
 		return nil
 	}
 	t := &tap{reader: x.d.NewReader(contentType, bound), bound: bound}
+	x.listen(t)
 	stream := dialect.IsEventStream(contentType)
 	if stream && x.mayKeep() {
 		t.kept = &bytes.Buffer{}
@@ -197,6 +200,14 @@ func (t *tap) close() *dialect.Answer {
 	}
 	t.closed = t.reader.Close()
 	return t.closed
+}
+
+// answer is what was kept of a JSON body.
+func (t *tap) answer() []byte {
+	if t == nil {
+		return nil
+	}
+	return t.reader.Body()
 }
 
 // payload is the answer's decoded bytes, where all of them were kept.

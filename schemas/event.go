@@ -26,7 +26,7 @@ type RequestEvent struct {
 	Project   string    `json:"project"`
 	Ts        time.Time `json:"ts"` // accepted at, UTC, to the millisecond; its own field, never taken from the id
 	RequestID string    `json:"request_id"`
-	Revision  uint8     `json:"revision"` // 0 declared, 1 ended: the true row wins whenever it comes
+	Revision  uint8     `json:"revision"` // 0 declared, 1 ended, 2 ended and its tokens counted since: the highest wins whenever it comes
 	BootID    uint64    `json:"boot_id"`  // one per proxy life; with Seq it makes a gap visible
 	Seq       uint64    `json:"seq"`      // from 1 within a boot id, without holes
 	Status    Status    `json:"status"`
@@ -132,6 +132,13 @@ type Notes struct {
 	// AttemptsLost is how many of the failed calls a provider may have worked for.
 	// What it charges for them nobody states: it is in no cost.
 	AttemptsLost uint8 `json:"attempts_lost,omitempty"`
+	// Tokenizer is the vocabulary that the tokens were counted by, where
+	// UsageSource is UsageTokenizer.
+	Tokenizer string `json:"tokenizer,omitempty"`
+	// TokenizerForeign: the model's own vocabulary is not published.
+	TokenizerForeign bool `json:"tokenizer_foreign,omitempty"`
+	// TokenizerScaled: the text was longer than what is counted.
+	TokenizerScaled bool `json:"tokenizer_scaled,omitempty"`
 }
 
 // Heartbeat is what a proxy life says of itself, on another road than its

@@ -41,9 +41,13 @@ type UsageSource string
 // The sources of usage.
 const (
 	UsageProvider  UsageSource = "provider"
-	UsageEstimated UsageSource = "estimated" // never invoiced
+	UsageEstimated UsageSource = "estimated" // from bytes; never invoiced
+	UsageTokenizer UsageSource = "tokenizer" // an estimate too: gnomon counted the text; never invoiced
 	UsageNone      UsageSource = "none"
 )
+
+// Estimated says whether the counts are gnomon's own, not the provider's.
+func (s UsageSource) Estimated() bool { return s == UsageEstimated || s == UsageTokenizer }
 
 // EvidenceState says what is known of a candidate's quality in a workload when
 // a decision is recorded.

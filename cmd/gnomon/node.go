@@ -238,6 +238,7 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 	if n.roles.proxy {
 		whenBroker("ship", func(ctx context.Context) error { return pipeline.Ship(ctx, n.pipelineConfig(), n.spool) })
 		whenBroker("payloads", n.payloads.run)
+		whenBroker("recounts", func(ctx context.Context) error { return n.proxy.Recount(ctx, n.pub.Amend) })
 		whenBroker("snapshots", n.decidedBy.run)
 	}
 	if n.roles.rehearse {

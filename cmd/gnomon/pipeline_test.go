@@ -48,7 +48,7 @@ func (b both) Evaluations(ctx context.Context, evs []schemas.Evaluation) error {
 }
 
 // A node of a test's own: free ports, an empty folder, nobody's providers.
-func testNode(t *testing.T) *node {
+func testNode(t *testing.T, with ...func(*config.Config)) *node {
 	t.Helper()
 	embeddedtest.RequireLibrary(t)
 	c := config.Default()
@@ -56,6 +56,9 @@ func testNode(t *testing.T) *node {
 	c.Proxy.Addr, c.Admin.Addr, c.Proxy.DraftThreshold = "127.0.0.1:0", "127.0.0.1:0", simulator.DraftThreshold
 	c.Kafka.Listen, c.ClickHouse.Listen = freePort(t), freePort(t)
 	c.Observe.Every = time.Hour
+	for _, f := range with {
+		f(&c)
+	}
 	n, err := newNode(&c, roles{true, true, true, true, true}, slog.New(slog.DiscardHandler), nodeOptions{simulated: true})
 	if err != nil {
 		t.Fatal(err)

@@ -169,7 +169,8 @@ func holdAgainstProvider(t *testing.T, g *gnomon, p *provider) {
 		want := []string{strconv.Itoa(a.input), strconv.Itoa(a.cached), strconv.Itoa(a.output)}
 		switch {
 		case a.kind == "slow":
-			if status != "client_abort" || source != "estimated" {
+			// The second record, with the text counted, comes a little later.
+			if status != "client_abort" || source != "estimated" && source != "tokenizer" {
 				t.Errorf("%s: left in the middle, recorded as %s with usage %s", id, status, source)
 			}
 		case status != "ok" || source != "provider" || r[3] != want[0] || r[4] != want[1] || r[5] != want[2]:

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -163,6 +164,17 @@ func messageFrom(r *spool.Record) Message {
 			{headerSeq, strconv.AppendUint(nil, r.FirstSeq, 10)},
 		},
 	}
+}
+
+// Amend publishes the record of a request again, at a higher revision, beside the
+// spool: it is of a sequence that the spool sends and answers for, so that it
+// may be lost, come first or come twice. It tries until ctx ends.
+func (p *Publisher) Amend(ctx context.Context, ev *schemas.RequestEvent) error {
+	value, err := json.Marshal(ev)
+	if err != nil {
+		return fmt.Errorf("amend request %s: %w", ev.RequestID, err)
+	}
+	return p.Publish(ctx, schemas.TopicRequests, messageFrom(&spool.Record{BootID: ev.BootID, FirstSeq: ev.Seq, Last: ev.Seq, Key: ev.RequestID, Value: value}))
 }
 
 func declaredMessage(boot uint64, value []byte) Message {

@@ -78,7 +78,7 @@ func (m *Memory) add(ev *schemas.RequestEvent) {
 	case !ev.BaselineCost.Known || !ev.WouldCost.Known:
 		c.Unpriced++
 		return
-	case ev.UsageSource == schemas.UsageEstimated:
+	case ev.UsageSource.Estimated():
 		c.Estimated++
 	}
 	if ev.Provider != provider || ev.ServedModel != ev.RequestModel {

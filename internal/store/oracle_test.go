@@ -16,13 +16,13 @@ import (
 // readers against them, and the benchmark takes them as the full scan.
 const (
 	scanCells = `SELECT workload, ` + baseProvider + ` AS p, request_model, would_route, toStartOfDay(ts) AS day,
-    count(), countIf(status = 'lost'), countIf(status != 'lost' AND NOT priced), countIf(priced AND usage_source = 'estimated'), countIf(` + routed + `),
+    count(), countIf(status = 'lost'), countIf(status != 'lost' AND NOT priced), countIf(priced AND usage_source IN ('estimated', 'tokenizer')), countIf(` + routed + `),
     sumIf(assumeNotNull(baseline_cost), priced), sumIf(assumeNotNull(would_cost), priced), sumIf(ifNull(would_output_cost, 0), priced), sum(ifNull(cost, 0)), sum(output_tokens), max(simulated)
 FROM (SELECT *, baseline_cost IS NOT NULL AND would_cost IS NOT NULL AS priced FROM gnomon.requests FINAL WHERE ` + between + `)
 GROUP BY workload, p, request_model, would_route, day ORDER BY workload, p, request_model, would_route, day`
 
 	scanTraffic = `SELECT workload, toStartOfDay(ts) AS day, count(), countIf(status NOT IN ('ok', 'lost')), countIf(status = 'lost'), countIf(status != 'lost' AND cost IS NULL),
-    countIf(usage_source = 'estimated'), countIf(` + notBaseline + `), countIf(` + routed + `), countIf(fallback),
+    countIf(usage_source IN ('estimated', 'tokenizer')), countIf(` + notBaseline + `), countIf(` + routed + `), countIf(fallback),
     sum(ifNull(cost, 0)), sum(ifNull(baseline_cost, 0)), sum(ifNull(would_cost, 0)), sumIf(ifNull(baseline_cost, 0), ` + routed + `), sumIf(ifNull(cost, 0), ` + routed + `)
 FROM gnomon.requests FINAL WHERE ` + between + ` GROUP BY workload, day ORDER BY workload, day`
 

@@ -144,3 +144,11 @@ func cut(text []byte) int {
 }
 
 func isBlank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+// Count counts a text by the vocabulary of a model, and names it; own is as Of
+// has it.
+func Count(model string, text []byte) (n int, vocabulary string, own bool, err error) {
+	e, own := Of(model)
+	n, err = e.Count(text)
+	return n, string(e), own, err
+}

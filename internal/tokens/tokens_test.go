@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -219,4 +220,46 @@ func BenchmarkCount(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestWhatAVocabularyTakes states the memory of a process that has loaded one,
+// and then the other, and counted; in a process of its own.
+func TestWhatAVocabularyTakes(t *testing.T) {
+	const fresh = "TOKENS_TEST_MEMORY"
+	if os.Getenv(fresh) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestWhatAVocabularyTakes$", "-test.v")
+		cmd.Env = append(os.Environ(), fresh+"=1")
+		out, err := cmd.CombinedOutput()
+		t.Logf("%s", out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	before := resident(t, "VmRSS")
+	if before == 0 {
+		t.Skip("this system does not say what is resident")
+	}
+	text := strings.Repeat("The customer asks why the invoice of last month was charged twice. ", 900)
+	for _, e := range []Encoding{O200K, CL100K} {
+		count(t, e, text)
+		t.Logf("%s: %d MB resident, at most %d MB on the way, from %d MB", e, resident(t, "VmRSS")>>20, resident(t, "VmHWM")>>20, before>>20)
+	}
+	if grown := resident(t, "VmRSS") - before; grown > 110<<20 {
+		t.Errorf("two vocabularies take %d MB", grown>>20)
+	}
+}
+
+// resident reads a figure of Linux's /proc/self/status in bytes; 0 elsewhere.
+func resident(t *testing.T, name string) (n int) {
+	t.Helper()
+	raw, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(raw), name+":")
+	if _, err := fmt.Sscanf(rest, "%d kB", &n); err != nil {
+		t.Fatal(err)
+	}
+	return n << 10
 }

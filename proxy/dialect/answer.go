@@ -42,7 +42,29 @@ type Answer struct {
 	Events       int    // of a stream
 	Bytes        int    // of the body as read, decoded
 
-	raw anthropicUsage
+	raw  anthropicUsage
+	hear Hearer
+}
+
+// Hearer takes the text of an answer, piece by piece: the contents of JSON
+// strings as they were written, escapes and all. What it is given is only its
+// own until it returns.
+type Hearer interface{ Hear(raw []byte) }
+
+// say notes a text of the answer.
+func (a *Answer) say(v []byte) {
+	a.OutputBytes += textBytes(v)
+	if a.hear != nil && isString(v) {
+		a.hear.Hear(v[1 : len(v)-1])
+	}
+}
+
+// sayRaw notes output that is no text but JSON itself: a tool's input.
+func (a *Answer) sayRaw(v []byte) {
+	a.OutputBytes += len(v)
+	if a.hear != nil {
+		a.hear.Hear(v)
+	}
 }
 
 // maxWord bounds what is kept of ids, models and reasons that a provider sends.

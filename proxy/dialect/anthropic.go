@@ -110,10 +110,10 @@ func (a *Answer) block(b []byte) {
 	for m := object(b); m.next(); {
 		switch string(m.key()) {
 		case "text", "partial_json", "thinking":
-			a.OutputBytes += textBytes(m.value())
+			a.say(m.value())
 		case "input":
 			if isObject(m.value()) {
-				a.OutputBytes += len(m.value())
+				a.sayRaw(m.value())
 			}
 		}
 	}

@@ -78,15 +78,16 @@ func (a *Answer) converseBlock(b []byte) {
 	for m := object(b); m.next(); {
 		switch v := m.value(); string(m.key()) {
 		case "text":
-			a.OutputBytes += textBytes(v)
+			a.say(v)
 		case "toolUse":
 			if input := get(v, "input"); isString(input) {
-				a.OutputBytes += textBytes(input)
+				a.say(input)
 			} else {
-				a.OutputBytes += len(input)
+				a.sayRaw(input)
 			}
 		case "reasoningContent":
-			a.OutputBytes += textBytes(get(v, "text")) + textBytes(get(get(v, "reasoningText"), "text"))
+			a.say(get(v, "text"))
+			a.say(get(get(v, "reasoningText"), "text"))
 		}
 	}
 }

@@ -37,7 +37,7 @@ func geminiEvent(a *Answer, _, data []byte) {
 			for e := array(v); e.next(); {
 				set(&a.FinishReason, get(e.value, "finishReason"))
 				for p := array(get(get(e.value, "content"), "parts")); p.next(); {
-					a.OutputBytes += textBytes(get(p.value, "text"))
+					a.say(get(p.value, "text"))
 				}
 			}
 		}

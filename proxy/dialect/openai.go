@@ -54,7 +54,7 @@ func (a *Answer) choice(b []byte) {
 		case "finish_reason":
 			set(&a.FinishReason, v)
 		case "text":
-			a.OutputBytes += textBytes(v)
+			a.say(v)
 		case "delta", "message":
 			a.message(v)
 		case "error": // OpenRouter
@@ -68,11 +68,12 @@ func (a *Answer) message(b []byte) {
 		v := m.value()
 		switch string(m.key()) {
 		case "content", "refusal", "reasoning_content", "reasoning":
-			a.OutputBytes += textBytes(v)
+			a.say(v)
 		case "tool_calls":
 			for e := array(v); e.next(); {
 				f := get(e.value, "function")
-				a.OutputBytes += textBytes(get(f, "name")) + textBytes(get(f, "arguments"))
+				a.say(get(f, "name"))
+				a.say(get(f, "arguments"))
 			}
 		}
 	}
@@ -260,7 +261,7 @@ func responsesEvent(a *Answer, _, data []byte) {
 		}
 		a.fail(whole)
 	default:
-		a.OutputBytes += textBytes(delta)
+		a.say(delta)
 		if response != nil {
 			responsesBody(a, response)
 			a.Final, a.Pending = false, false

@@ -41,6 +41,21 @@ func IsEventStream(contentType string) bool {
 	return err == nil && kind == "text/event-stream"
 }
 
+// Listen has the text of a stream told to h as it passes. That of a JSON body is
+// kept anyway: Retell tells it.
+func (r *Reader) Listen(h Hearer) {
+	if r.sse != nil || r.frames != nil {
+		r.answer.hear = h
+	}
+}
+
+// Retell tells h the text of a JSON body that was kept.
+func (r *Reader) Retell(h Hearer) {
+	if len(r.buf) > 0 {
+		r.d.body(&Answer{hear: h}, r.buf)
+	}
+}
+
 func (r *Reader) emit(event, data []byte) {
 	r.answer.Events++
 	r.d.event(&r.answer, event, data)

@@ -3,7 +3,7 @@ CREATE OR REPLACE VIEW gnomon.workloads AS
 SELECT
     project, workload, min(ts) AS first_seen, max(ts) AS last_seen, count() AS requests, uniqCombined64(session) AS sessions,
     countIf(status NOT IN ('ok', 'lost')) AS failed_requests, countIf(status = 'lost') AS lost_requests,
-    countIf(status != 'lost' AND r.cost IS NULL) AS unpriced_requests, countIf(usage_source = 'estimated') AS estimated_requests,
+    countIf(status != 'lost' AND r.cost IS NULL) AS unpriced_requests, countIf(usage_source IN ('estimated', 'tokenizer')) AS estimated_requests,
     sum(ifNull(r.cost, 0)) AS cost,
     countIf(status != 'lost' AND (r.baseline_cost IS NULL OR r.would_cost IS NULL)) AS uncompared_requests,
     sumIf(ifNull(r.baseline_cost, 0), r.would_cost IS NOT NULL) AS baseline_cost, sumIf(ifNull(r.would_cost, 0), r.baseline_cost IS NOT NULL) AS would_cost,
