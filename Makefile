@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing bench-store weights lint engine e2e chaos browser test-kafka clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing fuzz bench-store weights lint engine e2e chaos browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,11 @@ bench-routing: ## how well the classifier ranks prompts, cross-validated, beside
 
 tokens: ## how far off the prediction of tokens is, against the tokenizer, by kind of text; and what the tokenizer itself costs
 	$(GO) test -count=1 -v -run 'PredictedTokens' ./classifier && $(GO) test -count=1 -v -run 'Bounded|Cuts|Takes' ./internal/tokens
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target of the main module, one after the other, FUZZTIME each (30s); FUZZ=Decide takes those whose name has it
+	@grep -rn --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9]+' $(filter-out e2e bench,$(wildcard */)) | sed -E 's|^([^:]*)/[^/:]*:[0-9]+:func |./\1 |' | sort | grep -e '$(FUZZ)' | while read -r pkg name; do \
+		echo "== $$pkg $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $(FUZZFLAGS) $$pkg </dev/null || exit 1; done
 
 weights: build ## train the shipped weights anew from graded rows (GRADED=folder of *.jsonl.gz), to the same bytes
 	@$(BIN) train $(GRADED)/*.jsonl.gz --out classifier/weights.bin
