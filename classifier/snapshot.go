@@ -24,6 +24,8 @@ type Snapshot struct {
 	caps      map[string]*Capability
 	providers map[string]*Provider
 	evidence  map[evidenceKey]evidenceFact
+	names     map[string]string
+	spoken    map[string]bool // the workloads of policies, evidence and names
 }
 
 type modelKey struct{ provider, model string }
@@ -97,9 +99,37 @@ func newSnapshot(p Parts, o Origin) *Snapshot {
 	for _, e := range p.Evidence {
 		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio), e.Adequacy}
 	}
+	s.name()
 	s.hash = sumSnapshot(&s.parts, o)
 	return s
 }
+
+// name notes what workloads are called, and which are spoken of.
+func (s *Snapshot) name() {
+	s.names, s.spoken = make(map[string]string, len(s.parts.Names)), map[string]bool{}
+	for _, n := range s.parts.Names {
+		s.names[n.Found], s.spoken[n.Name] = n.Name, true
+	}
+	for i := range s.parts.Policies {
+		s.spoken[s.parts.Policies[i].Workload] = true
+	}
+	for i := range s.parts.Evidence {
+		s.spoken[s.parts.Evidence[i].Workload] = true
+	}
+}
+
+// NameOf returns what a person calls a discovered workload; its own name where
+// nobody has given it one.
+func (s *Snapshot) NameOf(found string) string {
+	if name, ok := s.names[found]; ok {
+		return name
+	}
+	return found
+}
+
+// Spoken reports whether a policy, evidence or a person's name for it speaks of
+// a workload.
+func (s *Snapshot) Spoken(workload string) bool { return s.spoken[workload] }
 
 // canonical returns a deep copy in a fixed order without repetitions.
 func canonical(p Parts) Parts {
@@ -119,6 +149,7 @@ func canonical(p Parts) Parts {
 	for i := range p.Policies {
 		p.Policies[i].Salt = slices.Clone(p.Policies[i].Salt)
 	}
+	p.Names = unique(p.Names, func(n Name) string { return n.Found })
 	p.Evidence = unique(p.Evidence, func(e Evidence) string { return e.Workload + "\x00" + e.RequestModel + "\x00" + e.Candidate })
 	return p
 }

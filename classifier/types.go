@@ -124,6 +124,9 @@ type Evidence struct {
 	Adequacy                          schemas.Calibration
 }
 
+// Name is what a person calls a discovered workload. Several may have the same.
+type Name struct{ Found, Name string }
+
 // Provider is what a decision needs to know of a configured provider.
 type Provider struct {
 	Name       string
@@ -138,6 +141,7 @@ type Parts struct {
 	Capabilities   []Capability
 	Providers      []Provider
 	Policies       []schemas.Policy // the accepted version of each workload
+	Names          []Name           // of discovered workloads; the Workload of Inputs is named already
 	Evidence       []Evidence
 	Prices         Pricer  `json:"-"` // kept apart: a book is large, and the same for months
 	Model          *Model  `json:"-"` // whose weights assess; nil: the shipped ones. Kept apart, and named by the Origin

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -342,7 +343,8 @@ func actingOf(s *classifier.Snapshot) *acting {
 	for i := range policies {
 		if acts(&policies[i]) {
 			a.any = true
-			a.discovered = a.discovered || policies[i].Workload[:1] == "~"
+			w := policies[i].Workload
+			a.discovered = a.discovered || w[:1] == "~" || slices.ContainsFunc(s.Parts().Names, func(n classifier.Name) bool { return n.Name == w })
 		}
 	}
 	return a

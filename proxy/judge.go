@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/gnomon-llm/gnomon/classifier"
 )
@@ -16,28 +19,79 @@ type judge struct {
 
 var builtinJudge = judge{assess: (*classifier.Model).Assess, name: classifier.DiscoverName, decide: classifier.Decide}
 
-// discovered remembers the names found for system prompts, by fingerprint: the
-// same template always has the same name, and finding it walks the body again.
+// maxDiscovered is how many workloads may be discovered in a project.
+const maxDiscovered = 500
+
+// otherFound is the workload of what is discovered beyond them.
+const otherFound = "~other"
+
+// discovered finds the names of requests without a feature, and bounds their
+// number. Of more names than fit those stay whose hashes are the lowest: which
+// they are depends on what was seen alone, not on its order, so that proxies
+// that see the same traffic agree without speaking to each other, and a restart
+// comes to the same names again. A name that a policy, evidence or a person
+// speaks of is kept whatever its hash.
+//
+// It also remembers names by fingerprint, for finding one walks the body again.
 type discovered struct {
-	mu    sync.RWMutex
-	names map[uint64]string
+	max    int
+	mu     sync.RWMutex
+	names  map[uint64]string // by fingerprint
+	lowest []uint64          // hashes of the names that have a place, ascending
 }
 
-func (d *discovered) name(j *judge, dialect string, body []byte, f *classifier.Features) string {
+// name returns the workload of a request, as it is called.
+func (d *discovered) name(j *judge, s *classifier.Snapshot, dialect string, body []byte, f *classifier.Features) string {
 	d.mu.RLock()
-	name, ok := d.names[f.SystemPrint]
+	found, ok := d.names[f.SystemPrint]
 	d.mu.RUnlock()
-	if ok {
+	if !ok {
+		found = j.name(dialect, body)
+		d.mu.Lock()
+		if d.names == nil || len(d.names) >= maxWorkloads {
+			d.names = make(map[uint64]string)
+		}
+		d.names[f.SystemPrint] = found
+		d.mu.Unlock()
+	}
+	if name := s.NameOf(found); name != found || s.Spoken(found) || d.place(xxhash.Sum64String(found)) {
 		return name
 	}
-	name = j.name(dialect, body)
+	return otherFound
+}
+
+// place says whether a name has a place among the lowest, and takes one.
+func (d *discovered) place(hash uint64) bool {
+	d.mu.RLock()
+	at, have := slices.BinarySearch(d.lowest, hash)
+	full := len(d.lowest) >= d.max
+	d.mu.RUnlock()
+	if have || full && at >= d.max {
+		return have
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.names == nil || len(d.names) >= maxWorkloads {
-		d.names = make(map[uint64]string)
+	if at, have = slices.BinarySearch(d.lowest, hash); have || at >= d.max {
+		return have
 	}
-	d.names[f.SystemPrint] = name
-	return name
+	d.lowest = slices.Insert(d.lowest, at, hash)
+	d.lowest = d.lowest[:min(len(d.lowest), d.max)]
+	return true
+}
+
+// Places returns the hashes of the discovered names that have a place, for
+// Recall after a restart.
+func (o *Observer) Places() []uint64 {
+	o.found.mu.RLock()
+	defer o.found.mu.RUnlock()
+	return slices.Clone(o.found.lowest)
+}
+
+// Recall gives discovered names the places that they had in an earlier life.
+func (o *Observer) Recall(places []uint64) {
+	for _, hash := range places {
+		o.found.place(hash)
+	}
 }
 
 var errUnknownEncoding = errors.New("unknown content encoding")

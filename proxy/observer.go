@@ -108,7 +108,7 @@ type Observer struct {
 
 // NewObserver makes an observer for one project.
 func NewObserver(project string, snapshots func() *classifier.Snapshot, book *savings.Book) *Observer {
-	return &Observer{project: project, snapshots: snapshots, book: book, judge: builtinJudge, names: names{max: maxWorkloads}, warmth: warmth{max: maxSessions}}
+	return &Observer{project: project, snapshots: snapshots, book: book, judge: builtinJudge, names: names{max: maxWorkloads}, found: discovered{max: maxDiscovered}, warmth: warmth{max: maxSessions}}
 }
 
 // Decide assesses a request, finds its workload, session and arm, and decides
@@ -209,15 +209,14 @@ func (o *Observer) look(r *Request, d *Decided) {
 // name finds workload and session.
 func (o *Observer) name(r *Request, s *classifier.Snapshot, d *Decided) {
 	f := &d.Inputs.Features
-	d.Workload = r.Feature
 	switch {
-	case d.Workload != "":
+	case r.Feature != "":
+		d.Workload = o.names.bound(r.Feature, func(w string) bool { return s.PolicyFor(w) != nil })
 	case f.Gates&schemas.GateUnreadable != 0 || !dialect.Named(r.Dialect).Readable:
 		d.Workload = unnamed
 	default:
-		d.Workload = o.found.name(&o.judge, r.Dialect, r.Body, f)
+		d.Workload = o.found.name(&o.judge, s, r.Dialect, r.Body, f)
 	}
-	d.Workload = o.names.bound(d.Workload, func(w string) bool { return s.PolicyFor(w) != nil })
 	d.Inputs.Workload = d.Workload
 	if d.Session = r.Session; d.Session == "" && f.FirstUserHash != 0 {
 		d.Session = derivedSession(r.CredentialHash, f.SystemHash, f.FirstUserHash)

@@ -163,6 +163,23 @@ func TestAWorkloadFoundByItsPromptIsRoutedToo(t *testing.T) {
 	}
 }
 
+func TestAWorkloadThatAPersonNamedIsRoutedUnderItsName(t *testing.T) {
+	r := newRig(t, func(_ *Config, p *parts) {
+		pol := live("openai/gpt-4o-mini")
+		pol.Workload, pol.Control = "sorting", 0
+		p.Policies = []schemas.Policy{pol}
+		p.Names = []classifier.Name{{Found: classifier.DiscoverName("openai.chat", []byte(chatBody)), Name: "sorting"}}
+	})
+	r.up.answers(ok200("application/json", chatAnswer))
+	if a := ask(t, r.addr, post("/v1/chat/completions", chatBody)); a.Header.Get("x-gnomon-route") != "openai/gpt-4o-mini" {
+		t.Errorf("answered %s", seen(a))
+	}
+	var in classifier.Inputs
+	if ev := r.event(1); ev.Workload != "sorting" || in.UnmarshalBinary(ev.Inputs) != nil || in.Workload != "sorting" {
+		t.Errorf("recorded %s, decided for %s", ev.Workload, in.Workload)
+	}
+}
+
 func TestAFailingCandidateIsReplacedBeforeTheFirstByte(t *testing.T) {
 	write := func(raw string) func(c *call) { return func(c *call) { _, _ = io.WriteString(c, raw) } }
 	shut := func(raw string) func(c *call) {

@@ -32,6 +32,7 @@ func (n *node) openProxy() (err error) {
 	if err != nil {
 		return fmt.Errorf("data plane: %w", err)
 	}
+	n.recallPlaces()
 	return nil
 }
 
