@@ -65,7 +65,7 @@ func mayMount() error {
 
 // sizes are the folders that can become full, and how large each is in MB: room
 // for all that a seed writes.
-var sizes = map[string]int{"spool": 64, "broker": 256, "engine": 512}
+var sizes = map[string]int{"spool": 64, "broker": 256, "engine": 768}
 
 // mount gives a folder of p's data a disk of its own.
 func (p *process) mount(folder string) error {
@@ -100,6 +100,7 @@ func (p *process) fill(folder string) (free func() error, err error) {
 		if _, err = f.Write(block[:size]); err != nil {
 			size /= 2
 		}
+		time.Sleep(time.Millisecond) // no disk takes more than a gigabyte a second
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
 		return nil, fmt.Errorf("filling %s: %w", path, err)

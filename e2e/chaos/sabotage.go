@@ -16,6 +16,7 @@ var telling = map[string]string{
 	sabotage.StoreConfirms:  "broker and engine are killed, and the broker's folder is gone",
 	sabotage.OffsetLast:     "broker and engine are killed",
 	sabotage.DedupToken:     relayFaults[0].name,
+	sabotage.EngineRoom:     "the engine's disk is full",
 	sabotage.OrphansWatched: "the other ingester is killed again while it joins",
 }
 

@@ -43,6 +43,8 @@ type EngineConfig struct {
 	MemoryBytes    int64    // of the engine's own accounting; 0 is 450 MiB, which keeps the process below 600 MB
 	Hosts          []string // Host names permitted beside IP literals and localhost
 	Log            *slog.Logger
+
+	FreeBytes func(dir string) (uint64, error) // room on a folder's disk; nil asks the system
 }
 
 // Engine is a supervised child process that serves ClickHouse's HTTP interface.
@@ -72,6 +74,9 @@ func StartEngine(ctx context.Context, cfg EngineConfig) (*Engine, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.FreeBytes == nil {
+		cfg.FreeBytes = freeBytes
 	}
 	if cfg.MemoryBytes <= 0 {
 		cfg.MemoryBytes = defaultMemory
@@ -161,6 +166,9 @@ type process struct {
 
 // spawn starts a child and waits until it serves.
 func (e *Engine) spawn(ctx context.Context) (*process, error) {
+	if err := e.awaitRoom(ctx); err != nil {
+		return nil, err
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("the engine's process cannot be started: %w", err)
@@ -211,6 +219,7 @@ func (e *Engine) spawn(ctx context.Context) (*process, error) {
 		return nil, fmt.Errorf("the engine's process cannot be started: %w", err)
 	}
 	e.pid.Store(int64(p.cmd.Process.Pid))
+	go e.guardRoom(p)
 	err = json.NewEncoder(stdin).Encode(childConfig{WriterPassword: e.cfg.WriterPassword, MemoryBytes: e.cfg.MemoryBytes, Hosts: e.cfg.Hosts})
 	if err == nil {
 		err = e.awaitReport(ctx, p, reports, tail)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -107,6 +108,29 @@ func TestADeadOrHungEngineServesAgain(t *testing.T) {
 				t.Errorf("process %d is still there", pid)
 			}
 		})
+	}
+}
+
+func TestTheEngineNeverMeetsAFullDisk(t *testing.T) {
+	var free atomic.Uint64
+	free.Store(1 << 40)
+	e, dsn := ownEngine(t, embedded.EngineConfig{FreeBytes: func(string) (uint64, error) { return free.Load(), nil }})
+	run(t, dsn, "CREATE DATABASE keep")
+	run(t, dsn, "CREATE TABLE keep.t (a UInt64) ENGINE = MergeTree ORDER BY a")
+	run(t, dsn, "INSERT INTO keep.t SELECT number FROM numbers(1000)")
+	pid := e.Pid()
+	free.Store(100 << 20)
+	eventually(t, 5*time.Second, "the process is gone", func() bool { return e.Pid() == 0 })
+	// Room for a moment is not enough: it would be killed again.
+	free.Store(200 << 20)
+	time.Sleep(time.Second)
+	if e.Pid() != 0 {
+		t.Error("the engine runs with 200 MB free")
+	}
+	free.Store(300 << 20)
+	eventually(t, 20*time.Second, "the rows", func() bool { n, err := count(dsn); return err == nil && n == "1000" })
+	if e.Pid() == pid {
+		t.Error("it is the same process")
 	}
 }
 

@@ -14,7 +14,8 @@ const (
 	OffsetLast     = "offset_last"     // the offset is committed after the insert
 	DedupToken     = "dedup_token"     // an insert that is repeated carries the token of the first
 	OrphansWatched = "orphans_watched" // a partition that a dead member holds is shared anew
+	EngineRoom     = "engine_room"     // the engine is ended before its disk is full
 )
 
 // Safeguards lists them in the order of the road.
-var Safeguards = []string{BeginRecord, EndRecord, FrameChecksum, StoreConfirms, OffsetLast, DedupToken, OrphansWatched}
+var Safeguards = []string{BeginRecord, EndRecord, FrameChecksum, StoreConfirms, OffsetLast, DedupToken, OrphansWatched, EngineRoom}
