@@ -163,17 +163,19 @@ func (k *Keeper[R]) caughtUp(ctx context.Context) {
 	default:
 		k.alarm = fmt.Sprintf("the %s topic is %d records shorter than this process's snapshot: the snapshot holds, the topic is being mended", k.noun, len(missing))
 	}
+	alarm := k.alarm
 	k.mu.Unlock()
 	if len(missing) == 0 {
 		return
 	}
 	k.log.Error("a topic has lost records: the snapshot holds and is written back", "of", k.noun, "missing", len(missing))
-	go k.mend(ctx, missing)
+	go k.mend(ctx, missing, alarm)
 }
 
-// mend appends what the topic has lost. Several keepers may do so at once:
-// readers ignore what they have.
-func (k *Keeper[R]) mend(ctx context.Context, missing []R) {
+// mend appends what the topic has lost, and takes back the alarm of that; another
+// one that came meanwhile stands. Several keepers may do so at once: readers
+// ignore what they have.
+func (k *Keeper[R]) mend(ctx context.Context, missing []R, alarm string) {
 	for _, p := range missing {
 		value, err := json.Marshal(&p)
 		if err == nil {
@@ -186,7 +188,7 @@ func (k *Keeper[R]) mend(ctx context.Context, missing []R) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.away {
+	if !k.away && k.alarm == alarm {
 		k.current, k.alarm = true, ""
 	}
 }

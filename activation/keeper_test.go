@@ -390,3 +390,50 @@ func TestATopicThatTellsAnotherHistoryIsAnAlarm(t *testing.T) {
 		}
 	})
 }
+
+// heldTopic keeps appends waiting until it is let go.
+type heldTopic struct {
+	*fakeTopic
+	let chan struct{}
+}
+
+func (h *heldTopic) Append(ctx context.Context, key string, value []byte) (int64, error) {
+	<-h.let
+	return h.fakeTopic.Append(ctx, key, value)
+}
+
+func TestMendingATopicLeavesALaterAlarmStanding(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p")
+	mine := policy("w", 0, "mine")
+	mine.Version, mine.Mode = 1, schemas.ModeLive
+	if err := writeSnapshot(path, []schemas.Policy{mine}); err != nil {
+		t.Fatal(err)
+	}
+	other := mine
+	other.Mode, other.Actor = schemas.ModeObserve, "bob"
+	raw, err := json.Marshal(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		topic := &heldTopic{newFakeTopic(), make(chan struct{})}
+		k, _ := start(t, ctx, path, topic) // an empty topic: it is mended, and the broker takes its time
+		if at := k.Standing(); at.Current || at.Alarm == "" {
+			t.Fatalf("before it is mended: %+v", at)
+		}
+		// Meanwhile the topic is made anew, by somebody who tells another history.
+		topic.lose()
+		if _, err := topic.fakeTopic.Append(ctx, "acme/w", raw); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		later := k.Standing().Alarm
+		close(topic.let)
+		synctest.Wait()
+		if at := k.Standing(); at.Current || at.Alarm == "" || at.Alarm != later {
+			t.Errorf("the alarm was %q, and after the mending of before stands at %+v", later, at)
+		}
+	})
+}

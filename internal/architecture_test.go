@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 	"e2e/chaos":           {"internal/sabotage"},
 	"internal/replay":     {"schemas", "classifier", "savings"},
 	"internal/store":      {"internal/replay", "internal/sabotage", "schemas", "analyzer", "savings", "dashboards"},
-	"internal/embedded":   {"internal/embedded"},
+	"internal/embedded":   {"internal/embedded", "internal/sabotage"},
 	"internal/simulator":  {"schemas", "classifier", "savings", "analyzer", "rehearsal", "proxy"},
 }
 

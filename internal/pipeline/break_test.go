@@ -204,6 +204,53 @@ func TestExpiredOffsetsAreSkippedAndSaid(t *testing.T) {
 	}
 }
 
+func TestConsumeHandsNoMessageOutTwiceWhateverEndsIt(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	const n = 3*consumeAhead + 5
+	for i := range n {
+		publish(t, cfg, schemas.TopicPayloads, Message{Key: []byte("one partition"), Value: []byte{byte(i)}})
+	}
+	var mu sync.Mutex
+	times := map[byte]int{}
+	handed := func() (sum int) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, t := range times {
+			sum += t
+		}
+		return sum
+	}
+	cut := consumeAhead + 3 // in the middle of what is committed
+	for life := range 2 {
+		stop := during(t, func(ctx context.Context) error {
+			return Consume(ctx, cfg, schemas.TopicPayloads, "g", func(ctx context.Context, m Message) error {
+				mu.Lock()
+				times[m.Value[0]]++
+				full := life == 0 && len(times) == cut
+				mu.Unlock()
+				if full {
+					<-ctx.Done() // its money is spent, and nobody hears of it
+				}
+				return ctx.Err()
+			})
+		})
+		want := cut
+		if life == 1 {
+			want = n - consumeAhead + 3
+		}
+		within(t, 20*time.Second, "what this life is handed", func() bool { return handed() >= want })
+		stop()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for v, t2 := range times {
+		if t2 > 1 {
+			t.Errorf("message %d was handed out %d times", v, t2)
+		}
+	}
+}
+
 func TestConsumeRepeatsWhatFailsAndRemembersWhatIsDone(t *testing.T) {
 	b := newBroker(t)
 	cfg := b.withTopics()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -192,11 +193,12 @@ func parsePlan(metadata string) int64 {
 	return last
 }
 
-// Consume reads a topic as a member of a group, and calls fn for each message,
-// one at a time within a partition. A message counts as done when fn returned
-// nil; an error is tried again with a growing pause, so fn itself has to set
-// aside what it can never do. After a kill or a rebalance up to 100 messages, or
-// those of half a second, come again. It returns, with nil, when ctx ends.
+// Consume reads a topic as a member of a group, and hands each message to fn, one
+// at a time within a partition and no message twice: the offset is committed
+// before, some messages at a time, so that money which a message costs is never
+// paid again. What a kill or a rebalance costs is the rest of those, at most
+// consumeAhead of a partition, which nobody is handed. An error of fn is tried
+// again with a growing pause. It returns, with nil, when ctx ends.
 func Consume(ctx context.Context, cfg Config, topic, group string, fn func(context.Context, Message) error) error {
 	k, err := connect(cfg)
 	if err != nil {
@@ -209,32 +211,27 @@ func Consume(ctx context.Context, cfg Config, topic, group string, fn func(conte
 }
 
 const (
-	commitEvery    = 500 * time.Millisecond
-	commitMessages = 100
-	consumeBytes   = 1 << 20
+	consumeAhead = 20
+	consumeBytes = 1 << 20
 )
 
 func (k *cluster) consume(ctx context.Context, a *assignment, fn func(context.Context, Message) error) {
 	r := newReader(k, a, consumeBytes)
-	committed := time.Now()
 	for ctx.Err() == nil {
 		msgs, err := r.read(ctx, fetchWait)
 		if err != nil {
 			return
 		}
-		for i, m := range msgs {
-			if k.once(ctx, m, fn) != nil {
+		for some := range slices.Chunk(msgs, consumeAhead) {
+			// Refused where the partition is another's by now.
+			if a.commit(ctx, some[len(some)-1].Offset+1, -1) != nil {
 				return
 			}
-			if i%commitMessages == commitMessages-1 && a.commit(ctx, m.Offset+1, -1) != nil {
-				return
+			for _, m := range some {
+				if k.once(ctx, m, fn) != nil {
+					return
+				}
 			}
-		}
-		if r.next > a.next && (len(msgs) == 0 || time.Since(committed) > commitEvery) {
-			if a.commit(ctx, r.next, -1) != nil {
-				return
-			}
-			committed = time.Now()
 		}
 	}
 }
