@@ -41,7 +41,7 @@ type letter struct {
 }
 
 func printable(l *pipeline.DeadLetter, whole bool) letter {
-	out := letter{ID: l.ID, Topic: l.Topic, From: l.From, At: l.At.UTC(), Reason: l.Reason, Bytes: len(l.Message.Value), Cut: l.Cut}
+	out := letter{ID: l.ID, Topic: l.Topic, From: l.From, At: l.At.UTC(), Reason: l.Reason, Bytes: l.Bytes, Cut: l.Cut}
 	if !l.Retried.IsZero() {
 		at := l.Retried.UTC()
 		out.Retried = &at
@@ -135,7 +135,10 @@ func (a *app) dlqShowCmd() *cobra.Command {
 		Short: "Show one dead letter: why it is there, its headers, its bytes",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, _, err := a.letter(cmd, args[0])
+			l, cfg, err := a.letter(cmd, args[0])
+			if err == nil {
+				err = pipeline.ReadLetter(cmd.Context(), cfg, l)
+			}
 			if err != nil {
 				return err
 			}

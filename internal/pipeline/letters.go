@@ -56,15 +56,17 @@ type DeadLetter struct {
 	At      time.Time // since when
 	From    string    // <partition>:<offset> it had; -1 where it never was in its topic
 	Retried time.Time // when it was last sent again; zero: never
+	Bytes   int       // of the value here
 	Cut     int       // bytes of the value that did not fit; 0: it is whole
-	Message Message   // as it was, with all headers
+	Message Message   // as it was, with all headers; without its value until ReadLetter
 }
 
 // ErrNoLetter says that there is no dead letter of that id.
 var ErrNoLetter = errors.New("no such dead letter")
 
 // DeadLetters reads the dead letters of a topic, or of all when topic is "",
-// oldest first within a topic. Records that are no letters of ours are passed.
+// oldest first within a topic, without their values: a topic of them may be
+// larger than memory. Records that are no letters of ours are passed.
 func DeadLetters(ctx context.Context, cfg Config, topic string) ([]DeadLetter, error) {
 	k, err := connect(cfg)
 	if err != nil {
@@ -138,15 +140,40 @@ func (k *cluster) whole(ctx context.Context, topic string, partition int, each f
 func letterOf(topic string, m *Message) DeadLetter {
 	l := DeadLetter{
 		ID: fmt.Sprintf("%s:%d:%d", topic, m.Partition, m.Offset), Topic: topic, Reason: m.Header(headerReason),
-		From: m.Header(headerFromPart) + ":" + m.Header(headerFromPlace), At: m.Time, Message: *m,
+		From: m.Header(headerFromPart) + ":" + m.Header(headerFromPlace), At: m.Time, Bytes: len(m.Value), Message: *m,
 	}
+	l.Message.Value = nil
 	if at, err := time.Parse(time.RFC3339Nano, m.Header(headerBuried)); err == nil {
 		l.At = at
 	}
 	if size, err := strconv.Atoi(m.Header(headerCut)); err == nil {
-		l.Cut = size - len(m.Value)
+		l.Cut = size - l.Bytes
 	}
 	return l
+}
+
+// ReadLetter brings the letter's value.
+func ReadLetter(ctx context.Context, cfg Config, l *DeadLetter) error {
+	k, err := connect(cfg)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	return k.readLetter(ctx, l)
+}
+
+func (k *cluster) readLetter(ctx context.Context, l *DeadLetter) error {
+	got, err := k.fetch(ctx, l.Topic+schemas.DLQSuffix, l.Message.Partition, l.Message.Offset, deadLetterBytes, fetchWait)
+	if err != nil {
+		return fmt.Errorf("dead letter %s: %w", l.ID, err)
+	}
+	for _, m := range got.msgs {
+		if m.Offset == l.Message.Offset {
+			l.Message.Value = m.Value
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s is there no more", ErrNoLetter, l.ID)
 }
 
 // RetryLetter sends a dead letter's record to its topic again, with its own key
@@ -158,6 +185,9 @@ func RetryLetter(ctx context.Context, p *Publisher, l DeadLetter, value []byte) 
 	if value == nil {
 		if l.Cut > 0 {
 			return fmt.Errorf("%s is cut: %d bytes of its value are missing; send it with a value of your own", l.ID, l.Cut)
+		}
+		if err := p.k.readLetter(ctx, &l); err != nil {
+			return err
 		}
 		value = l.Message.Value
 	}
