@@ -81,6 +81,11 @@ func (p *Proxy) serve(c *gin.Context, at *row, strip int) {
 	x.begin(strip)
 	defer x.close()
 	if !fits {
+		h := x.w.Header()
+		h["Retry-After"] = []string{"1"}
+		if x.r.ContentLength != 0 {
+			h["Connection"] = []string{"close"} // or the server reads the body before it says so
+		}
 		x.refuse(dialect.Fault{Status: http.StatusServiceUnavailable, Kind: "overloaded", Message: "gnomon: too many requests in flight; try again"}, schemas.StatusRefused)
 		return
 	}
