@@ -181,7 +181,7 @@ func TestANameThatResolvesInsideIsNotConnectedTo(t *testing.T) {
 		{"an address as it is written", "literal", "10.0.0.7", "10.0.0.7", false},
 		{"a forward proxy of the environment", "outside", "proxy.corp", "10.0.0.9", false},
 	} {
-		if err := rows[tt.row].permit(tt.host, netip.MustParseAddr(tt.to)); (err != nil) != tt.refused {
+		if err := rows[tt.row].permit(tt.host, netip.MustParseAddr(tt.to), rows[tt.row].AllowPrivate); (err != nil) != tt.refused {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}

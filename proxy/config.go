@@ -22,6 +22,10 @@ type Provider struct {
 	// and no credential of their own, and routed requests whose baseline is at
 	// another provider: a client's own credential goes where the client sent it.
 	APIKey string
+	// APIKeys are more of them: each call has the one that is least in use.
+	APIKeys []string
+	// Hosts serve in the place of BaseURL what goes out on a stored credential.
+	Hosts []Host
 	// IncludeUsage asks for stream usage where the client did not say, and cuts
 	// what that causes out of the answer.
 	IncludeUsage bool
@@ -122,9 +126,24 @@ func (c *Config) Validate() error {
 // row is a provider ready for use.
 type row struct {
 	Provider
+	address  // BaseURL's
+	hosts    pool
+	keys     pool
+	upstream Upstream
+	budget   budget // of repetitions
+}
+
+// address is where a provider is reached.
+type address struct {
 	scheme, host, base string // base: escaped path without a trailing slash
-	upstream           Upstream
-	budget             budget // of repetitions
+}
+
+func newAddress(base string) (address, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return address{}, errors.New("is no address of a provider: want https://host")
+	}
+	return address{scheme: u.Scheme, host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/")}, nil
 }
 
 // inherit sets what the row leaves to the data plane.
@@ -150,18 +169,25 @@ func newRow(p Provider) (*row, error) {
 	default:
 		return nil, fmt.Errorf("provider %s: dialect %q is none of openai, anthropic, gemini", p.Name, p.Dialect)
 	}
-	u, err := url.Parse(p.BaseURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("provider %s: base_url is no address of a provider: want https://host", p.Name)
+	to, err := newAddress(p.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("provider %s: base_url %w", p.Name, err)
 	}
-	return &row{Provider: p, scheme: u.Scheme, host: u.Host, base: strings.TrimRight(u.EscapedPath(), "/")}, nil
+	if p.APIKey == "" && len(p.APIKeys) > 0 {
+		p.APIKey, p.APIKeys = p.APIKeys[0], p.APIKeys[1:]
+	}
+	r := &row{Provider: p, address: to}
+	if err := r.members(); err != nil {
+		return nil, fmt.Errorf("provider %s: hosts: %w", p.Name, err)
+	}
+	return r, nil
 }
 
 // authorize makes the headers of a request that goes to another provider than
 // the client sent it to: what any provider may know, and the stored credential
 // in the form that this one takes. A list of what passes, not of what is held
 // back: a header that nobody has thought of may hold a key, too.
-func (r *row) authorize(client http.Header) http.Header {
+func (r *row) authorize(client http.Header, to *address, key string) http.Header {
 	h := make(http.Header, len(passesElsewhere)+2)
 	for name, values := range client {
 		if passesElsewhere[name] || strings.HasPrefix(name, "X-Stainless-") {
@@ -171,7 +197,7 @@ func (r *row) authorize(client http.Header) http.Header {
 	if r.Dialect == dialect.FamilyAnthropic && h.Get("Anthropic-Version") == "" {
 		h["Anthropic-Version"] = []string{"2023-06-01"}
 	}
-	r.spend(h, nil, "")
+	r.spend(h, to, key, nil, "")
 	return h
 }
 

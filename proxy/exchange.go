@@ -35,6 +35,7 @@ type exchange struct {
 	cancel      context.CancelCauseFunc
 	at          *row        // where the call under way goes
 	total       *time.Timer // ends it, where its row bounds it; else nil
+	host, key   *member     // it goes to and by, where they were chosen
 
 	body   []byte  // of the request, when whole
 	pooled *[]byte // body's memory, where it is to be used again
@@ -151,6 +152,7 @@ func (x *exchange) close() {
 	if x.total != nil {
 		x.total.Stop()
 	}
+	x.putBack()
 	x.end()
 	x.release()
 	x.freeBody()

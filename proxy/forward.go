@@ -43,8 +43,12 @@ func (x *exchange) routed() bool {
 // own dialect, where that is another than the client's. cut says that stream
 // usage was asked for on the client's behalf.
 func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Response, cut bool, err error) {
+	to, key := &at.address, ""
+	if at != x.row || x.stored {
+		to, key = x.draw(at)
+	}
 	req := &http.Request{
-		Method: x.r.Method, URL: x.address(at, model), Header: make(http.Header, len(x.r.Header)+2), ContentLength: x.r.ContentLength,
+		Method: x.r.Method, URL: x.address(at, to, model), Header: make(http.Header, len(x.r.Header)+2), ContentLength: x.r.ContentLength,
 		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	passHeaders(req.Header, x.r.Header)
@@ -58,13 +62,13 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{up}
 	}
 	if at != x.row {
-		req.Header = at.authorize(req.Header)
+		req.Header = at.authorize(req.Header, to, key)
 	} else if x.stored {
-		at.spend(req.Header, x.d, x.storedIn)
+		at.spend(req.Header, to, key, x.d, x.storedIn)
 	}
 	switch {
 	case over != nil:
-		over.dress(x, req, at)
+		over.dress(x, req, at, to)
 	case x.upload != nil:
 		req.Body = x.upload
 	case x.whole && x.r.ContentLength != 0 && x.r.Body != nil && x.r.Body != http.NoBody:
@@ -83,12 +87,13 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	x.ans.Sent = true
 	x.overhead = time.Since(x.start) - x.waited
 	x.bound(at)
-	relay := &caller{w: x.w, at: at}
+	relay := &caller{w: x.w, to: to, private: at.AllowPrivate}
 	resp, err = at.upstream.RoundTrip(req.WithContext(wire.WithCaller(x.ctx, relay)))
 	relay.stop()
 	if notSent(err) {
 		x.ans.Sent = false
 	}
+	x.judge(at, resp, err)
 	return resp, cut, err
 }
 
@@ -125,9 +130,9 @@ func (x *exchange) setBody(req *http.Request, body []byte) {
 }
 
 // address is the provider's URL for this request, path and query byte for byte.
-func (x *exchange) address(at *row, model string) *url.URL {
-	u := &url.URL{Scheme: at.scheme, Host: at.host}
-	path := at.base + x.d.Path(x.path, model)
+func (x *exchange) address(at *row, to *address, model string) *url.URL {
+	u := &url.URL{Scheme: to.scheme, Host: to.host}
+	path := to.base + x.d.Path(x.path, model)
 	if path == "" {
 		path = "/"
 	}
@@ -149,13 +154,14 @@ func (x *exchange) address(at *row, model string) *url.URL {
 // and permits addresses by the row that the request goes to: a configuration
 // that was replaced meanwhile cannot widen what it may.
 type caller struct {
-	at   *row
-	mu   sync.Mutex
-	w    http.ResponseWriter
-	done bool
+	to      *address
+	private bool // it may be inside
+	mu      sync.Mutex
+	w       http.ResponseWriter
+	done    bool
 }
 
-func (i *caller) Permit(name string, to netip.Addr) error { return i.at.permit(name, to) }
+func (i *caller) Permit(name string, to netip.Addr) error { return i.to.permit(name, to, i.private) }
 
 func (i *caller) Informed(code int, header http.Header) {
 	i.mu.Lock()

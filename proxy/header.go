@@ -43,22 +43,35 @@ func passHeaders(dst, src http.Header) {
 // the client was never to know it. Only headers are searched; a body goes
 // through as it is.
 func (x *exchange) withhold(h http.Header) {
-	key := x.row.APIKey
-	if at := x.p.rows[x.ans.Provider]; at != nil {
-		key = at.APIKey
+	at := x.row
+	if to := x.p.rows[x.ans.Provider]; to != nil {
+		at = to
 	}
-	if key == "" {
+	if at.APIKey == "" {
 		return
 	}
 	for name, values := range h {
 		for _, v := range values {
-			if strings.Contains(v, key) {
+			if at.holds(v) {
 				delete(h, name)
-				x.p.log.Warn("a provider repeats a stored credential in a header of its answer; it was taken out", "provider", x.row.Name, "header", name, "request_id", x.id)
+				x.p.log.Warn("a provider repeats a stored credential in a header of its answer; it was taken out", "provider", at.Name, "header", name, "request_id", x.id)
 				break
 			}
 		}
 	}
+}
+
+// holds reports whether a text holds one of the row's stored credentials.
+func (r *row) holds(text string) bool {
+	if strings.Contains(text, r.APIKey) {
+		return true
+	}
+	for _, m := range r.keys {
+		if strings.Contains(text, m.key) {
+			return true
+		}
+	}
+	return false
 }
 
 // lists reports whether one of the header values, lists of tokens, has a token.

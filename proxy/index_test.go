@@ -125,6 +125,7 @@ var faultRows = map[string][]string{
 	"too many at once":                                 {"TestPastTheBoundRequestsAreRefusedClearly", "TestAFloodIsRefusedAtOnceAndHoldsNoMemory"},
 	"a candidate that dies at each byte":               {"TestACandidateThatDiesAtAnyByteIsReplacedOrSeenAsAnAbort"},
 	"memory at its bound: capture first, traffic last": {"TestPastTheBoundOfCaptureBodiesStreamBy"},
+	"a provider of many hosts and keys":                {"TestOnlyCallsOnStoredCredentialsAreSpread", "TestAHostThatFailsIsSkippedAndComesBack", "TestARefusedCredentialIsSkipped", "TestARepetitionGoesToAnotherHost"},
 	"a stop with streams in flight":                    {"TestStoppingFinishesWhatIsInFlight", "TestPastTheDrainBoundStreamsAreCutOffAndRecorded"},
 	"a decompression bomb":                             {"TestADecompressionBombIsForwardedAndNotInflated"},
 	"a body, a header, a path that names a host":       {"TestNothingOfARequestMovesItElsewhere", "TestPathsOutsideOfEverySurfaceGoNowhere"},

@@ -147,26 +147,26 @@ func (x *exchange) deny(status int, kind, message string) bool {
 	return false
 }
 
-// spend puts the stored credential where the provider looks for it: in the header
+// spend puts a stored credential where the provider looks for it: in the header
 // of the dialect that the request is in (nil: the row's), wherever the caller's
 // key stood. AWS and Vertex take bearer tokens in every dialect; Azure, and what
 // is called as Azure is, has a header of its own.
-func (r *row) spend(h http.Header, d *dialect.Dialect, in string) {
-	family, host := r.Dialect, strings.ToLower(r.bareHost())
+func (r *row) spend(h http.Header, to *address, key string, d *dialect.Dialect, in string) {
+	family, host := r.Dialect, strings.ToLower(to.bareHost())
 	if d != nil && d.Family != "" {
 		family = d.Family
 	}
 	switch {
 	case strings.HasSuffix(host, ".amazonaws.com"), strings.HasSuffix(host, "aiplatform.googleapis.com"), d != nil && bearers[d.Name]:
-		h["Authorization"] = []string{"Bearer " + r.APIKey}
+		h["Authorization"] = []string{"Bearer " + key}
 	case family == dialect.FamilyAnthropic:
-		h["X-Api-Key"] = []string{r.APIKey}
+		h["X-Api-Key"] = []string{key}
 	case family == dialect.FamilyGemini:
-		h["X-Goog-Api-Key"] = []string{r.APIKey}
+		h["X-Goog-Api-Key"] = []string{key}
 	case in == "Api-Key" || strings.HasSuffix(host, ".azure.com"):
-		h["Api-Key"] = []string{r.APIKey}
+		h["Api-Key"] = []string{key}
 	default:
-		h["Authorization"] = []string{"Bearer " + r.APIKey}
+		h["Authorization"] = []string{"Bearer " + key}
 	}
 }
 

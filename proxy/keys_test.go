@@ -106,7 +106,7 @@ func TestAStoredCredentialStandsWhereItsProviderLooks(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := http.Header{}
-		at.spend(h, dialect.Of("POST", tt.path), tt.in)
+		at.spend(h, &at.address, at.APIKey, dialect.Of("POST", tt.path), tt.in)
 		if len(h) != 1 || !strings.HasSuffix(h.Get(tt.header), "sk") {
 			t.Errorf("%s: %v, want %s", tt.name, h, tt.header)
 		}

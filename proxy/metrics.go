@@ -26,6 +26,7 @@ type metrics struct {
 	retries   *prometheus.CounterVec
 	unretried *prometheus.CounterVec
 	ejections *prometheus.CounterVec
+	members   *prometheus.CounterVec
 	unsaid    *prometheus.CounterVec
 	failures  prometheus.Counter
 	unrouted  prometheus.Counter
@@ -54,6 +55,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometh
 		retries:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_retries_total", Help: "Calls of routed requests made again before anything reached the client, by why the one before failed."}, []string{"provider", "reason"}),
 		unretried: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_retries_refused_total", Help: "Calls that could have been made again, had the provider's retry budget not been spent."}, []string{"provider"}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_ejections_total", Help: "How often a candidate was left alone because it kept failing."}, []string{"candidate"}),
+		members:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_members_ejected_total", Help: "How often one of a provider's hosts or stored credentials (by its number) was left alone."}, []string{"provider", "kind", "which"}),
 		unsaid:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_untranslatable_total", Help: "Requests that could not be said in a candidate's dialect, by what stood in the way."}, []string{"dialect", "what"}),
 		failures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_classifier_failures_total", Help: "Requests left at their baseline because the classifier panicked or exceeded its budget."}),
 		unrouted:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unrouted_total", Help: "Requests whose path belongs to no provider: answered with 404, not accepted."}),
@@ -68,7 +70,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometh
 	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_requests_in_flight", Help: "Requests being answered now."}, func() float64 { return float64(inFlight()) })
 	ends := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_certificate_expiry_timestamp_seconds", Help: "When the certificate that clients are shown ends; 0 without one."}, certificateEnds)
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.retries, m.unretried, m.ejections, breakers, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, m.recounts, m.unheard, gauge, ends} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.retries, m.unretried, m.ejections, m.members, breakers, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, m.recounts, m.unheard, gauge, ends} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

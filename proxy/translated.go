@@ -90,8 +90,8 @@ func (x *exchange) cross(at *row, to Route) (*crossing, error) {
 
 // dress makes the request one of the candidate's dialect: path, body, and of the
 // headers only what means the same there.
-func (o *crossing) dress(x *exchange, req *http.Request, at *row) {
-	u := &url.URL{Scheme: at.scheme, Host: at.host, Opaque: at.base + o.said.Path}
+func (o *crossing) dress(x *exchange, req *http.Request, at *row, to *address) {
+	u := &url.URL{Scheme: to.scheme, Host: to.host, Opaque: to.base + o.said.Path}
 	if o.said.Query != "" {
 		u.RawQuery = o.said.Query[1:]
 	}

@@ -54,7 +54,7 @@ func (n *node) proxyConfig(c *config.Config) (proxy.Config, error) {
 	for _, name := range sortedKeys(c.Providers) {
 		p := c.Providers[name]
 		row := proxy.Provider{
-			Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, IncludeUsage: p.IncludeUsage, AllowPrivate: p.AllowPrivate, Simulated: n.opts.simulated,
+			Name: name, Dialect: p.Dialect, BaseURL: p.BaseURL, APIKey: p.APIKey, APIKeys: p.APIKeys, IncludeUsage: p.IncludeUsage, AllowPrivate: p.AllowPrivate, Simulated: n.opts.simulated,
 			ConnectTimeout: p.ConnectTimeout, HeaderTimeout: p.HeaderTimeout, IdleTimeout: p.IdleTimeout, TotalTimeout: p.TotalTimeout,
 			Retry: proxy.Retry{Budget: p.Retry.Budget, MaxWait: p.Retry.MaxWait}, Breaker: proxy.Breaker(p.Breaker),
 		}
@@ -62,6 +62,9 @@ func (n *node) proxyConfig(c *config.Config) (proxy.Config, error) {
 			if row.Retry.Attempts = *more; *more == 0 {
 				row.Retry.Attempts = -1 // none; there 0 is the default
 			}
+		}
+		for _, h := range p.Hosts {
+			row.Hosts = append(row.Hosts, proxy.Host(h))
 		}
 		cfg.Providers = append(cfg.Providers, row)
 	}

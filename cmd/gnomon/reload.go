@@ -57,6 +57,7 @@ func (n *node) configFiles() [sha256.Size]byte {
 		if f := now.Providers[name].APIKeyFile; f != "" {
 			files = append(files, f)
 		}
+		files = append(files, now.Providers[name].APIKeyFiles...)
 	}
 	h := sha256.New()
 	for _, f := range files {

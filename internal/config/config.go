@@ -106,13 +106,16 @@ type Spool struct {
 
 // Provider is one row of the data plane.
 type Provider struct {
-	Dialect      string `koanf:"dialect"`       // openai, anthropic or gemini
-	BaseURL      string `koanf:"base_url"`      // scheme, host and the path before the provider's own
-	APIKey       string `koanf:"api_key"`       // secret; stored credential for gnomon keys, rehearsal and routed requests
-	APIKeyFile   string `koanf:"api_key_file"`  // file holding it
-	IncludeUsage bool   `koanf:"include_usage"` // ask for stream usage where the client did not say
-	AllowPrivate bool   `koanf:"allow_private"` // its name may resolve to a private address; one over http, or written as an address, may anyway
-	PriceList    string `koanf:"price_list"`    // whose prices hold, where it is not named as its list (gnomon prices)
+	Dialect      string   `koanf:"dialect"`       // openai, anthropic or gemini
+	BaseURL      string   `koanf:"base_url"`      // scheme, host and the path before the provider's own
+	APIKey       string   `koanf:"api_key"`       // secret; stored credential for gnomon keys, rehearsal and routed requests
+	APIKeyFile   string   `koanf:"api_key_file"`  // file holding it
+	APIKeys      []string `koanf:"api_keys"`      // secrets; more of them: each call on a stored credential takes the one least in use
+	APIKeyFiles  []string `koanf:"api_key_files"` // files holding more of them, one each
+	Hosts        []Host   `koanf:"hosts"`         // in the place of base_url for calls on stored credentials
+	IncludeUsage bool     `koanf:"include_usage"` // ask for stream usage where the client did not say
+	AllowPrivate bool     `koanf:"allow_private"` // its name may resolve to a private address; one over http, or written as an address, may anyway
+	PriceList    string   `koanf:"price_list"`    // whose prices hold, where it is not named as its list (gnomon prices)
 
 	ConnectTimeout time.Duration `koanf:"connect_timeout"` // to it; 0: proxy.connect_timeout
 	HeaderTimeout  time.Duration `koanf:"header_timeout"`  // until its first byte, and until a candidate's answer has begun; 0: proxy.header_timeout
@@ -121,6 +124,12 @@ type Provider struct {
 
 	Retry   Retry   `koanf:"retry"`   // of requests routed to it
 	Breaker Breaker `koanf:"breaker"` // of each of its models, as a candidate
+}
+
+// Host is one of the addresses of a provider.
+type Host struct {
+	BaseURL string `koanf:"base_url"` // as the provider's
+	Weight  int    `koanf:"weight"`   // of the traffic, against the others; 0: 1
 }
 
 // Retry says when a candidate is asked again before its baseline answers.

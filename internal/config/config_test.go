@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,6 +120,9 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"repetitions without end", "providers:\n  openai: {retry: {attempts: 100}}\n", nil, []string{"providers.openai.retry.attempts", "0 and 5"}},
 		{"a breaker's rate in percent", "providers:\n  openai: {breaker: {rate: 50}}\n", nil, []string{"providers.openai.breaker.rate"}},
 		{"a provider's time that runs backwards", "providers:\n  openai: {total_timeout: -1s}\n", nil, []string{"providers.openai.total_timeout", "negative"}},
+		{"a host that is no address", "providers:\n  openai: {api_key: k, hosts: [{base_url: example}]}\n", nil, []string{"providers.openai.hosts.0.base_url", "https://host"}},
+		{"hosts without a credential of gnomon's", "providers:\n  openai: {hosts: [{base_url: \"https://a.example\"}]}\n", nil, []string{"providers.openai.hosts", "api_key_file"}},
+		{"a key given twice", "providers:\n  openai: {api_keys: [a, b, a]}\n", nil, []string{"providers.openai.api_keys", "the 3."}},
 		{"a margin that is no number", "", []string{"GNOMON_QUALITY__MARGIN=NaN"}, []string{"quality.margin"}},
 		{"a margin in percent", "quality: {margin: 2}\n", nil, []string{"quality.margin", "0.02"}},
 	} {
@@ -139,6 +143,37 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 func TestANamedFileMustExist(t *testing.T) {
 	if _, err := Load(Options{File: filepath.Join(t.TempDir(), "none.yaml"), Environ: []string{}}); err == nil {
 		t.Fatal("accepted")
+	}
+}
+
+func TestAProviderMayHaveManyKeys(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("from-a-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		file string
+		env  []string
+		want string
+	}{
+		"in the environment":       {"", []string{"GNOMON_PROVIDERS__OPENAI__API_KEYS=planted-a, planted-b"}, "planted-a [planted-b]"},
+		"one more, and one a file": {"providers:\n  openai: {api_key: planted-a, api_keys: [planted-b], api_key_files: [" + file + "]}\n", nil, "planted-a [planted-b from-a-file]"},
+		"one, in the list":         {"providers:\n  openai: {api_key_files: [" + file + "]}\n", nil, "from-a-file []"},
+	} {
+		c, err := load(t, tt.file, tt.env, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		p := c.Providers["openai"]
+		if got := fmt.Sprint(p.APIKey, " ", p.APIKeys); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+		if raw, err := c.Redacted().YAML(); err != nil || strings.Contains(string(raw), "planted") || strings.Contains(string(raw), "from-a-file") {
+			t.Errorf("%s: shown as %s %v", name, raw, err)
+		}
+		if got := fmt.Sprint(p.APIKey, " ", c.Providers["openai"].APIKeys); got != tt.want {
+			t.Errorf("%s: redacting changed it to %s", name, got)
+		}
 	}
 }
 

@@ -312,6 +312,16 @@ func (c *Config) readSecrets() error {
 		if err := read("providers."+name+".api_key", p.APIKeyFile, &p.APIKey); err != nil {
 			return err
 		}
+		for i, path := range p.APIKeyFiles {
+			key := ""
+			if err := read(fmt.Sprintf("providers.%s.api_key_files.%d", name, i), path, &key); err != nil {
+				return err
+			}
+			p.APIKeys = append(p.APIKeys, key)
+		}
+		if p.APIKey == "" && len(p.APIKeys) > 0 { // what needs one takes the first
+			p.APIKey, p.APIKeys = p.APIKeys[0], p.APIKeys[1:]
+		}
 		c.Providers[name] = p
 	}
 	return nil

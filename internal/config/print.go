@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/url"
 	"reflect"
+	"slices"
+	"strconv"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -38,6 +40,10 @@ func (c *Config) Redacted() *Config {
 	r.Providers = maps.Clone(c.Providers)
 	for name, p := range r.Providers {
 		hide(&p.APIKey)
+		p.APIKeys = slices.Clone(p.APIKeys)
+		for i := range p.APIKeys {
+			p.APIKeys[i] = redacted + " " + strconv.Itoa(i+2) // told apart, as keys must be
+		}
 		r.Providers[name] = p
 	}
 	return &r

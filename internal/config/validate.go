@@ -146,11 +146,21 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 		if !slices.Contains([]string{"openai", "anthropic", "gemini"}, p.Dialect) {
 			wrong(key+".dialect", "%q is none of openai, anthropic, gemini", p.Dialect)
 		}
-		u, err := url.Parse(p.BaseURL)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
-			wrong(key+".base_url", "is no address of a provider: want https://host, without query")
-		} else if u.User != nil {
-			wrong(key+".base_url", "holds a password: put it in %s.api_key_file", key)
+		checkProviderURL(p.BaseURL, key, key+".base_url", wrong)
+		for i, h := range p.Hosts {
+			checkProviderURL(h.BaseURL, key, fmt.Sprintf("%s.hosts.%d.base_url", key, i), wrong)
+			if h.Weight < 0 || h.Weight > 1_000_000 {
+				wrong(fmt.Sprintf("%s.hosts.%d.weight", key, i), "%d is not between 0 and 1000000", h.Weight)
+			}
+		}
+		all := append([]string{p.APIKey}, p.APIKeys...)
+		for i, k := range all {
+			if strings.TrimSpace(k) == "" && len(all) > 1 || slices.Contains(all[:i], k) {
+				wrong(key+".api_keys", "the %d. is empty or given twice", i+1) // and never shown
+			}
+		}
+		if len(p.Hosts) > 0 && p.APIKey == "" {
+			wrong(key+".hosts", "are used for calls on a stored credential alone: set %s.api_key_file", key)
 		}
 		p.validateLive(key, wrong)
 	}
@@ -167,6 +177,15 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 				wrong(key+".candidates", "%q: want provider/model", m)
 			}
 		}
+	}
+}
+
+func checkProviderURL(address, provider, key string, wrong func(key, format string, args ...any)) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+		wrong(key, "is no address of a provider: want https://host, without query")
+	} else if u.User != nil {
+		wrong(key, "holds a password: put it in %s.api_key_file", provider)
 	}
 }
 
