@@ -5,6 +5,7 @@ import (
 
 	"github.com/gnomon-llm/gnomon/analyzer/calibration"
 	"github.com/gnomon-llm/gnomon/analyzer/evidence"
+	"github.com/gnomon-llm/gnomon/analyzer/familiar"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -28,6 +29,20 @@ func (o *observed) adequacies(found []*quality) {
 		if e, ok := fitted.Workloads[o.keys[i].String()]; ok {
 			q.finding.Adequacy = fixed(e)
 		}
+	}
+}
+
+// profiles draws what each candidate's graded prompts look like.
+func (o *observed) profiles(found []*quality) {
+	for _, q := range found {
+		var prompts []familiar.Seen
+		for _, p := range q.inForce {
+			if s, ok := familiar.Unpack(o.inputs[p.Request]); ok {
+				s.Cluster = p.Cluster
+				prompts = append(prompts, s)
+			}
+		}
+		q.finding.Profile = familiar.Fit(prompts)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -72,5 +73,26 @@ func TestPairsOfOneSessionNarrowNothing(t *testing.T) {
 	narrow := analyze(t, build(3, fine("w")), settings())[0].Quality.Adequacy
 	if wide.Upper-wide.Lower < 2*(narrow.Upper-narrow.Lower) {
 		t.Errorf("sessions of fifty: %+v; each by itself: %+v", wide, narrow)
+	}
+}
+
+func TestTheGradedPromptsAreDrawnFromWhatWasRecorded(t *testing.T) {
+	l := build(3, fine("w"), fine("bare"))
+	l.inputs = map[string][]byte{}
+	for i, e := range l.evals {
+		in := classifier.Inputs{Workload: e.Workload, Assessment: classifier.Assessment{Task: classifier.TaskRAG, Version: classifier.Version},
+			Features: classifier.Features{SystemPrint: 9, PromptHash: uint64(i), PromptTokens: 800}}
+		if e.Workload == "w" {
+			l.inputs[e.RequestID] = in.AppendBinary(nil)
+		}
+	}
+	for _, v := range analyze(t, l, settings()) {
+		p := v.Quality.Profile
+		switch {
+		case v.Workload == "bare" && p != nil:
+			t.Errorf("%+v of nothing recorded", p)
+		case v.Workload == "w" && (p == nil || p.Pairs < 3000 || p.Bound == 0 || len(p.Templates) != 1):
+			t.Errorf("%+v", p)
+		}
 	}
 }

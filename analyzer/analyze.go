@@ -50,6 +50,7 @@ func Analyze(ctx context.Context, log Log, project string, s Settings, now time.
 		}
 	}
 	o.adequacies(found)
+	o.profiles(found)
 	verdicts := make([]schemas.Verdict, len(o.keys))
 	for i, k := range o.keys {
 		if err := ctx.Err(); err != nil {

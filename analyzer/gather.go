@@ -47,6 +47,7 @@ type observed struct {
 	today  time.Time         // not complete yet
 	models map[key]*model    // candidate empty
 	evals  map[key][]*schemas.Evaluation
+	inputs map[string][]byte // of graded requests, by id
 	keys   []key
 }
 
@@ -73,6 +74,9 @@ func read(ctx context.Context, log Log, project string, s Settings, now time.Tim
 	rejects, err := log.Rejects(ctx, project, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("read why requests of %s were not routed: %w", project, err)
+	}
+	if o.inputs, err = log.InputsOfGraded(ctx, project, from, to); err != nil {
+		return nil, fmt.Errorf("read what the graded requests of %s look like: %w", project, err)
 	}
 	for i := range cells {
 		o.addCell(&cells[i])

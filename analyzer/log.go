@@ -15,6 +15,10 @@ type Log interface {
 	// Evaluations returns every evaluation whose request falls in the span, in
 	// any order, each evaluation id once.
 	Evaluations(ctx context.Context, project string, from, to time.Time) ([]schemas.Evaluation, error)
+	// InputsOfGraded returns the packed inputs of requests of the span that have an
+	// evaluation, by request id: what their prompts look like. Of a workload of
+	// very many, some.
+	InputsOfGraded(ctx context.Context, project string, from, to time.Time) (map[string][]byte, error)
 	// Rejects returns why candidates were not chosen.
 	Rejects(ctx context.Context, project string, from, to time.Time) ([]RejectCount, error)
 	// Period returns how long and how completely a project has been observed.

@@ -20,6 +20,7 @@ type log struct {
 	cells   []analyzer.Cell
 	evals   []schemas.Evaluation
 	rejects []analyzer.RejectCount
+	inputs  map[string][]byte
 	period  analyzer.Period
 	err     error
 }
@@ -40,6 +41,10 @@ func (l *log) Evaluations(_ context.Context, _ string, from, to time.Time) (out 
 		}
 	}
 	return out, l.err
+}
+
+func (l *log) InputsOfGraded(context.Context, string, time.Time, time.Time) (map[string][]byte, error) {
+	return l.inputs, l.err
 }
 
 func (l *log) Rejects(context.Context, string, time.Time, time.Time) ([]analyzer.RejectCount, error) {

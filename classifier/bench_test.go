@@ -65,10 +65,15 @@ func BenchmarkSkimJSON(b *testing.B) {
 
 func BenchmarkDecide(b *testing.B) {
 	s := NewSnapshot(testParts())
-	in := testInputs()
-	b.ReportAllocs()
-	for b.Loop() {
-		Decide(&in, s)
+	for _, workload := range []string{"faq", "proven", "guarded"} { // no policy; calibrated; and guarded against what is novel
+		b.Run(workload, func(b *testing.B) {
+			in := testInputs()
+			in.Workload, in.Arm = workload, schemas.ArmTreated
+			b.ReportAllocs()
+			for b.Loop() {
+				Decide(&in, s)
+			}
+		})
 	}
 }
 

@@ -63,14 +63,44 @@ func Decide(in *Inputs, s *Snapshot) Decision {
 		if fact.state != "" {
 			d.Evidence = fact.state
 		}
+		d.Held = hold(in, &fact, policy)
 	}
 	if chosen < 0 {
 		d.Route = in.baselineName(plan)
 		return d
 	}
-	d.Act = policy != nil && (policy.Mode == schemas.ModeCanary || policy.Mode == schemas.ModeLive) &&
-		in.Arm == schemas.ArmTreated && (d.Evidence == schemas.EvidenceReady || policy.Override)
+	d.Act = d.Held == schemas.HeldNot
 	return d
+}
+
+// hold says why the route to a candidate is not acted on, or that it is. What a
+// person overrode with a policy is held by neither novelty nor evidence.
+func hold(in *Inputs, fact *evidenceFact, policy *schemas.Policy) schemas.Held {
+	if policy == nil || !policy.Override {
+		if fact.novel(in) {
+			return schemas.HeldNovel
+		}
+		if fact.state != schemas.EvidenceReady {
+			return schemas.HeldEvidence
+		}
+	}
+	switch {
+	case policy == nil || policy.Mode != schemas.ModeCanary && policy.Mode != schemas.ModeLive:
+		return schemas.HeldMode
+	case in.Arm != schemas.ArmTreated:
+		return schemas.HeldArm
+	}
+	return schemas.HeldNot
+}
+
+// novel reports whether a prompt is unlike those that the evidence is of. Where
+// none of them is known there is nothing to be unlike.
+func (f *evidenceFact) novel(in *Inputs) bool {
+	if f.profile == nil {
+		return false
+	}
+	s, ok := Strangeness(&in.Features, in.Assessment.Task, f.profile)
+	return ok && s > f.profile.Bound
 }
 
 // Refused is the decision where none could be taken: the classifier failed, or

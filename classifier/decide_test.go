@@ -37,9 +37,12 @@ func testParts() Parts {
 			{Name: "groq", Dialects: []string{"openai.chat"}},
 		},
 		Evidence: []Evidence{{Workload: "proven", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, OutputRatio: 1.5,
-			Adequacy: schemas.Calibration{Pairs: 400, Level: 60_000, Lower: 58_000, Upper: 61_000, Centre: 20_000, Slope: 13_107}}},
+			Adequacy: schemas.Calibration{Pairs: 400, Level: 60_000, Lower: 58_000, Upper: 61_000, Centre: 20_000, Slope: 13_107}},
+			{Workload: "guarded", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, Profile: testProfile()},
+			{Workload: "rolled-back", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady}},
 		Policies: []schemas.Policy{
 			{Project: "shop", Workload: "proven", Version: 3, Mode: schemas.ModeLive, Candidate: "openai/mid", Threshold: 0.8, Share: 5000, Control: 500, Salt: []byte("s")},
+			{Project: "shop", Workload: "guarded", Version: 1, Mode: schemas.ModeLive, Candidate: "openai/mid", Threshold: 1, Share: 5000, Control: 500, Salt: []byte("s")},
 			{Project: "shop", Workload: "unproven", Version: 2, Mode: schemas.ModeCanary, Candidate: "openai/mid", Threshold: 0.8, Share: 5000, Salt: []byte("s")},
 			{Project: "shop", Workload: "forced", Version: 1, Mode: schemas.ModeLive, Candidate: "openai/unknown", Threshold: 1, Share: 10000, Salt: []byte("s"), Override: true},
 			{Project: "shop", Workload: "watched", Version: 4, Mode: schemas.ModeObserve, Candidate: "openai/small", Threshold: 0.1},
@@ -51,6 +54,16 @@ func testParts() Parts {
 			"dear": {6000, 15000}, "claude": {1000, 5000}, "llama": {50, 80}, "model": {1, 1}},
 		DraftThreshold: 0.5,
 	}
+}
+
+// testProfile is of prompts like testInputs', of a template of their own.
+func testProfile() schemas.Profile {
+	f := testInputs().Features
+	p := schemas.Profile{Features: Version, Pairs: 80, Task: []uint32{1000, 90_000}, Templates: []uint64{0, 77}, Bound: 20_000}
+	for i, x := range f.Shape() {
+		p.Middle, p.Scale = append(p.Middle, x+int32(i)), append(p.Scale, 64*65536/256+uint32(i))
+	}
+	return p
 }
 
 func testInputs() Inputs {
@@ -110,6 +123,11 @@ var decisions = []struct {
 	{"unpriced, unknown, dearer, the same model", func(in *Inputs) { in.RequestModel = "odd" }, "openai/odd",
 		[]schemas.Reject{schemas.RejectUnpriced, schemas.RejectUnknownCandidate, schemas.RejectNotCheaper, schemas.RejectNotCheaper}, 0, false},
 	{"live, treated and proven acts", treatedIn("proven"), "openai/mid", []schemas.Reject{0}, 0, true},
+	{"a prompt like those that were graded acts", treatedIn("guarded"), "openai/mid", []schemas.Reject{0}, 0, true},
+	{"of another graded template, too", func(in *Inputs) { treatedIn("guarded")(in); in.Features.SystemPrint = 77 }, "openai/mid", []schemas.Reject{0}, 0, true},
+	{"a template that was not graded is novel: its route is recorded, and nobody acts", func(in *Inputs) { treatedIn("guarded")(in); in.Features.SystemPrint = 78 }, "openai/mid", []schemas.Reject{0}, 0, false},
+	{"a prompt of another shape is novel", func(in *Inputs) { treatedIn("guarded")(in); in.Features.Lexical[0], in.Features.Lexical[3] = 900, -900 }, "openai/mid", []schemas.Reject{0}, 0, false},
+	{"a task that was not graded is novel", func(in *Inputs) { treatedIn("guarded")(in); in.Assessment.Task = TaskChat }, "openai/mid", []schemas.Reject{0}, 0, false},
 	{"control records the route and does not act", func(in *Inputs) { in.Workload, in.Arm = "proven", schemas.ArmControl }, "openai/mid", []schemas.Reject{0}, 0, false},
 	{"outside the experiment the route is recorded only", func(in *Inputs) { in.Workload = "proven" }, "openai/mid", []schemas.Reject{0}, 0, false},
 	{"evidence of one model does not speak for its snapshot", func(in *Inputs) { treatedIn("proven")(in); in.RequestModel = "big-2026-01-31" }, "openai/mid", []schemas.Reject{0}, 0, false},
@@ -209,7 +227,7 @@ func TestRefusedGoesToTheBaselineForTheReasonGiven(t *testing.T) {
 func TestNothingActsWithoutEvidenceOrOverride(t *testing.T) {
 	s := NewSnapshot(testParts())
 	acted := 0
-	for _, workload := range []string{"faq", "proven", "unproven", "forced", "watched", "rolled-back", "one-model"} {
+	for _, workload := range []string{"faq", "proven", "guarded", "unproven", "forced", "watched", "rolled-back", "one-model"} {
 		for _, arm := range []schemas.Arm{schemas.ArmNone, schemas.ArmControl, schemas.ArmTreated} {
 			for _, model := range []string{"big", "other", "odd", "dear"} {
 				for score := 0; score <= 65535; score += 4369 {

@@ -90,6 +90,7 @@ func decisionBytes(d *Decision) []byte {
 	h.text(string(d.Evidence))
 	h.number(uint64(d.Adequate.P))
 	h.flag(d.Adequate.Known)
+	h.text(string(d.Held))
 	h.text(string(d.Mode))
 	h.number(uint64(d.PolicyVersion))
 	h.number(d.SnapshotHash)

@@ -36,6 +36,7 @@ type evidenceFact struct {
 	state    schemas.EvidenceState
 	ratioPPM uint64 // candidate's output tokens per million of the baseline's
 	adequacy schemas.Calibration
+	profile  *schemas.Profile
 }
 
 // chance is what the graded pairs make expect of a request of a score.
@@ -96,8 +97,9 @@ func newSnapshot(p Parts, o Origin) *Snapshot {
 		}
 		s.policies[pp.policy.Workload] = pp
 	}
-	for _, e := range p.Evidence {
-		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio), e.Adequacy}
+	for i := range p.Evidence {
+		e := &p.Evidence[i]
+		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio), e.Adequacy, &e.Profile}
 	}
 	s.name()
 	s.hash = sumSnapshot(&s.parts, o)
@@ -151,6 +153,10 @@ func canonical(p Parts) Parts {
 	}
 	p.Names = unique(p.Names, func(n Name) string { return n.Found })
 	p.Evidence = unique(p.Evidence, func(e Evidence) string { return e.Workload + "\x00" + e.RequestModel + "\x00" + e.Candidate })
+	for i := range p.Evidence {
+		q := &p.Evidence[i].Profile
+		q.Middle, q.Scale, q.Task, q.Templates = slices.Clone(q.Middle), slices.Clone(q.Scale), slices.Clone(q.Task), slices.Clone(q.Templates)
+	}
 	return p
 }
 

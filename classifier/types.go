@@ -76,7 +76,8 @@ type Decision struct {
 	Candidates     []string         // provider/model in ladder order; shared with the Snapshot, never written to
 	Rejects        []schemas.Reject // one per candidate
 	BaselineReject schemas.Reject   // why no candidate was looked at at all (bypassed, operation, unknown model …); 0 otherwise
-	Act            bool             // live: send it to Route. Never while observing, for control, or without evidence and override
+	Act            bool             // live: send it to Route. Never while observing, for control, or, but for an override, without evidence or on a novel prompt
+	Held           schemas.Held     // why Route, where it is a candidate's, is not acted on
 	Expected       schemas.OptUSD   // of Route, predicted
 	Evidence       schemas.EvidenceState
 	Adequate       Chance // that the answer of Route is no worse; where Route is the baseline, of the first candidate that only its score kept back
@@ -122,6 +123,7 @@ type Evidence struct {
 	State                             schemas.EvidenceState
 	OutputRatio                       float64 // candidate's output tokens per baseline's; 0 = unmeasured, 1 is taken
 	Adequacy                          schemas.Calibration
+	Profile                           schemas.Profile
 }
 
 // Name is what a person calls a discovered workload. Several may have the same.

@@ -142,7 +142,7 @@ func (f *fake) event(s shape, i int, rnd *rand.Rand) schemas.RequestEvent {
 		Dialect: "openai.chat", Operation: "chat", Provider: s.provider, RequestModel: s.model, ServedModel: s.model, ResponseModel: s.model + "-2026-08-06", Mode: schemas.ModeObserve, Arm: schemas.ArmNone,
 		Stream: i%2 == 0, HTTPStatus: 200, FinishReason: "stop", Usage: schemas.Usage{InputTokens: uint32(1200 + rnd.IntN(4000)), OutputTokens: uint32(100 + rnd.IntN(700)), CacheReadTokens: 600},
 		UsageSource: schemas.UsageProvider, Cost: schemas.KnownUSD(usd(.0123)), BaselineCost: schemas.KnownUSD(usd(.0123)), ListCost: schemas.KnownUSD(usd(.0123)),
-		WouldRoute: s.candidate, WouldCost: schemas.KnownUSD(usd(.00074)), ExpectedCost: schemas.KnownUSD(usd(.00069)), TaskClass: "summary", Score: .27, Novelty: .04,
+		WouldRoute: s.candidate, WouldCost: schemas.KnownUSD(usd(.00074)), ExpectedCost: schemas.KnownUSD(usd(.00069)), TaskClass: "summary", Score: .27, Novelty: .04, PAdequate: new(float32), Held: schemas.HeldNovel,
 		EvidenceState: schemas.EvidenceReady, Candidates: []string{"openai/gpt-4o-nano", s.candidate}, Rejects: []schemas.Reject{schemas.RejectContextWindow, 0}, ClassifierVer: 1, PolicyVersion: 0,
 		SnapshotHash: 0xabcdef, RequestBytes: 8123, ResponseBytes: 2210, LatencyMS: uint32(600 + rnd.IntN(2000)), TTFTMS: &ttft, OverheadUS: uint32(180 + rnd.IntN(200)), Gates: schemas.GateTools | schemas.GateJSONMode, Simulated: true}
 	switch i {

@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"classifier":          {"schemas", "proxy/dialect"},
 	"classifier/training": {"schemas", "classifier", "analyzer"},
 	"analyzer":            {"schemas", "analyzer"},
+	"analyzer/familiar":   {"schemas", "classifier"},
 	"analyzer/whatif":     {"schemas", "analyzer", "classifier", "savings"},
 	"activation":          {"schemas"},
 	"rehearsal":           {"schemas", "savings", "classifier", "proxy/dialect", "proxy/translate"},

@@ -28,7 +28,7 @@ func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent
 		HTTPStatus: uint16(a.HTTPStatus), ErrorType: read.ErrorType, FinishReason: read.FinishReason,
 		WouldRoute: dec.Route, ExpectedCost: dec.Expected,
 		TaskClass: in.Assessment.Task.String(), Score: share(in.Assessment.Score), Novelty: share(in.Assessment.Novelty),
-		EvidenceState: dec.Evidence, Gates: in.Features.Gates, Candidates: dec.Candidates, Rejects: dec.Rejects, BaselineReject: dec.BaselineReject,
+		EvidenceState: dec.Evidence, Held: dec.Held, Gates: in.Features.Gates, Candidates: dec.Candidates, Rejects: dec.Rejects, BaselineReject: dec.BaselineReject,
 		Inputs: d.packed, ClassifierVer: in.Assessment.Version, PolicyVersion: dec.PolicyVersion, SnapshotHash: dec.SnapshotHash,
 		PromptHash: in.Features.PromptHash, RequestBytes: clamp32(r.bodyBytes()), ResponseBytes: clamp32(a.ResponseBytes),
 		LatencyMS: clamp32(a.Latency.Milliseconds()), OverheadUS: clamp32(a.Overhead.Microseconds()), Simulated: r.Simulated,

@@ -96,7 +96,7 @@ var rejectWords = map[Reject][2]string{
 	RejectNoCredential:     {"no_credential", "The candidate is at another provider for which no credential is stored."},
 	RejectUnhealthy:        {"unhealthy", "The candidate has been failing and is left alone for now."},
 	RejectScore:            {"score", "The assessment says that this request needs the stronger model."},
-	RejectNovel:            {"novel", "The prompt is unlike what the classifier knows."},
+	RejectNovel:            {"novel", "The prompt is unlike what was graded in its workload."},
 	RejectBypassed:         {"bypassed", "The caller asked to be forwarded untouched."},
 	RejectOperation:        {"operation", "This kind of call is never routed."},
 	RejectBetterChoice:     {"better_choice", "A candidate before it in the ladder was chosen."},

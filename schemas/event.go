@@ -88,6 +88,7 @@ type RequestEvent struct {
 	// no worse than the baseline's, by the workload's own graded pairs; null without any.
 	PAdequate      *float32      `json:"p_adequate"`
 	EvidenceState  EvidenceState `json:"evidence_state"`
+	Held           Held          `json:"held,omitempty"` // why WouldRoute is not acted on
 	Gates          Gate          `json:"gates"`
 	Candidates     []string      `json:"candidates,omitempty"` // provider/model, in ladder order
 	Rejects        []Reject      `json:"rejects,omitempty"`    // one per candidate, same order

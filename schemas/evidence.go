@@ -147,6 +147,21 @@ type QualityFinding struct {
 	// Adequacy is the calibrated chance that the candidate's answer is no worse;
 	// null without graded pairs. It forecasts, and decides no verdict.
 	Adequacy *Calibration `json:"adequacy,omitempty"`
+	// Profile is what the graded prompts look like; null below 30.
+	Profile *Profile `json:"profile,omitempty"`
+}
+
+// Profile is what a workload's graded prompts look like, so that one unlike them
+// can be told: means and spreads of figures that are recorded with every
+// request, no word of a prompt. Integers throughout. Pairs 0: nothing is known.
+type Profile struct {
+	Features  uint32   `json:"features"` // version of the figures
+	Pairs     uint32   `json:"pairs"`
+	Middle    []int32  `json:"middle"`              // mean of each figure, in 1/256
+	Scale     []uint32 `json:"scale"`               // 64/spread, in 1/65536
+	Task      []uint32 `json:"task"`                // what each task class adds
+	Templates []uint64 `json:"templates,omitempty"` // fingerprints of the system prompts; empty: they vary
+	Bound     uint32   `json:"bound"`               // a prompt farther away is novel
 }
 
 // Calibration is what a candidate's graded pairs in a workload say of a
@@ -210,4 +225,5 @@ type EvidenceRecord struct {
 	// From here on: since version 1.1. Proxies that know less ignore it.
 
 	Adequacy *Calibration `json:"adequacy,omitempty"` // null: nothing is graded
+	Profile  *Profile     `json:"profile,omitempty"`  // null: too little is, or of other features
 }

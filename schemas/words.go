@@ -61,6 +61,35 @@ const (
 	EvidenceWorse      EvidenceState = "worse"
 )
 
+// Held says why a would-be route is not acted on.
+type Held string
+
+// What holds a route, the first that applies. The words are stored.
+const (
+	HeldNot      Held = ""         // acted on; or there is no route to act on
+	HeldNovel    Held = "novel"    // the prompt is unlike those that were graded in its workload
+	HeldEvidence Held = "evidence" // it is not sufficient, and nobody overrode
+	HeldMode     Held = "mode"     // the workload observes, or is paused
+	HeldArm      Held = "arm"      // the session is not treated
+)
+
+// Sentence says it to people.
+func (h Held) Sentence() string {
+	switch h {
+	case HeldNot:
+		return ""
+	case HeldNovel:
+		return "The prompt is unlike those that were graded in this workload, so their evidence does not speak of it."
+	case HeldEvidence:
+		return "The evidence on this candidate in this workload is not sufficient, and nobody overrode."
+	case HeldMode:
+		return "The workload is not switched on."
+	case HeldArm:
+		return "The session is in the control group, or outside the share that is switched."
+	}
+	return "A reason of a newer gnomon."
+}
+
 // Readiness is the word of a verdict.
 type Readiness string
 

@@ -99,7 +99,7 @@ func evidenceOf(v *schemas.Verdict) *schemas.EvidenceRecord {
 	default:
 		r.State = schemas.EvidenceCollecting
 	}
-	r.Adequacy = v.Quality.Adequacy
+	r.Adequacy, r.Profile = v.Quality.Adequacy, v.Quality.Profile
 	if o := v.Savings.OutputRatio; o != nil {
 		r.OutputRatio = o.Point
 	}

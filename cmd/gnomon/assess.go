@@ -13,8 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gnomon-llm/gnomon/analyzer/calibration"
+	"github.com/gnomon-llm/gnomon/analyzer/familiar"
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/classifier/training"
+	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 // assessCmd asks the classifier alone, with the very code of the proxy.
@@ -30,7 +32,9 @@ cheaper model's answer is no worse), novelty and task_class.
 
 --evidence FILE takes graded pairs (workload, prompt or request, strong_score, weak_score, and
 probability where they were sampled): each workload's level and slope are then estimated from
-them, drawn towards what all have in common. score is then half of one plus the expected gain.`,
+them, drawn towards what all have in common. score is then half of one plus the expected gain,
+and novelty how unlike the workload's graded prompts a prompt is: above .5 a proxy would not
+act on it.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) (err error) {
 			var as assessor
@@ -87,6 +91,7 @@ func openInput(name string) (io.Reader, func(), error) {
 type assessor struct {
 	model          *classifier.Model
 	gain, adequate *calibration.Model // nil without evidence
+	profiles       map[string]*schemas.Profile
 }
 
 // asked is one line of input.
@@ -112,17 +117,17 @@ type answered struct {
 }
 
 // assess returns score and adequacy by the prompt alone, and the rest.
-func (as *assessor) assess(q *asked) (score, adequate float64, a classifier.Assessment, err error) {
+func (as *assessor) assess(q *asked) (score, adequate float64, seen familiar.Seen, novelty float64, err error) {
 	body, dialect := []byte(q.Request), q.Dialect
 	switch {
 	case len(body) == 0 && q.Prompt == nil:
-		return 0, 0, a, errors.New("neither prompt nor request")
+		return 0, 0, seen, 0, errors.New("neither prompt nor request")
 	case len(body) == 0:
 		body = training.ChatBody(*q.Prompt)
 	case body[0] == '"': // a request may stand as text, byte for byte as it was sent
 		var text string
 		if err := json.Unmarshal(body, &text); err != nil {
-			return 0, 0, a, err
+			return 0, 0, seen, 0, err
 		}
 		body = []byte(text)
 	}
@@ -130,7 +135,8 @@ func (as *assessor) assess(q *asked) (score, adequate float64, a classifier.Asse
 		dialect = "openai.chat"
 	}
 	f, a := as.model.Assess(dialect, body)
-	return float64(a.Score) / math.MaxUint16, as.model.Adequate(&f, &a), a, nil
+	seen = familiar.Seen{Features: f, Task: a.Task}
+	return float64(a.Score) / math.MaxUint16, as.model.Adequate(&f, &a), seen, float64(a.Novelty) / math.MaxUint16, nil
 }
 
 // learn fits the workloads' effects to graded pairs.
@@ -141,6 +147,7 @@ func (as *assessor) learn(name string) error {
 	}
 	defer func() { _ = f.Close() }()
 	var gains, adequates []calibration.Observation
+	prompts := map[string][]familiar.Seen{}
 	err = eachLine(f, func(q *asked) error {
 		if q.Strong == nil || q.Weak == nil {
 			return errors.New("a graded pair needs strong_score and weak_score")
@@ -148,10 +155,11 @@ func (as *assessor) learn(name string) error {
 		if q.Probability < 0 || q.Probability > 1 {
 			return fmt.Errorf("the probability %v is not between 0 and 1", q.Probability)
 		}
-		score, adequate, _, err := as.assess(q)
+		score, adequate, seen, _, err := as.assess(q)
 		if err != nil {
 			return err
 		}
+		prompts[q.Workload] = append(prompts[q.Workload], seen)
 		o := calibration.Observation{Workload: q.Workload, Prior: score, Outcome: *q.Strong - *q.Weak}
 		if q.Probability > 0 {
 			o.Weight = 1 / q.Probability
@@ -167,6 +175,10 @@ func (as *assessor) learn(name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	as.profiles = map[string]*schemas.Profile{}
+	for workload, seen := range prompts {
+		as.profiles[workload] = familiar.Fit(seen)
+	}
 	if len(gains) > 0 {
 		as.gain, as.adequate = calibration.Fit(gains, training.SteepestGain), calibration.Fit(adequates, 1)
 	}
@@ -177,21 +189,34 @@ func (as *assessor) run(in io.Reader, out io.Writer) error {
 	w := bufio.NewWriter(out)
 	enc := json.NewEncoder(w)
 	err := eachLine(in, func(q *asked) error {
-		score, adequate, a, err := as.assess(q)
+		score, adequate, seen, novelty, err := as.assess(q)
 		if err != nil {
 			return err
 		}
 		if as.gain != nil {
 			score = between((1 + as.gain.Predict(q.Workload, score)) / 2)
 			adequate = between(as.adequate.Predict(q.Workload, adequate))
+			novelty = as.novelty(q.Workload, &seen)
 		}
 		id := q.ID
 		if len(id) == 0 {
 			id = json.RawMessage("null")
 		}
-		return enc.Encode(answered{id, round(score), round(adequate), round(float64(a.Novelty) / math.MaxUint16), a.Task.String()})
+		return enc.Encode(answered{id, round(score), round(adequate), round(novelty), seen.Task.String()})
 	})
 	return errors.Join(err, w.Flush())
+}
+
+// novelty is how unlike its workload's graded prompts a prompt is, from 0 to 1:
+// above a half it is novel. Of a workload of which next to nothing is graded
+// every prompt is.
+func (as *assessor) novelty(workload string, seen *familiar.Seen) float64 {
+	p := as.profiles[workload]
+	if p == nil {
+		return 1
+	}
+	s, _ := classifier.Strangeness(&seen.Features, seen.Task, p)
+	return float64(s) / (float64(s) + float64(max(p.Bound, 1)))
 }
 
 func between(p float64) float64 { return max(0, min(p, 1)) }

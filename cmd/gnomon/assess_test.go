@@ -81,6 +81,20 @@ func TestAssessLearnsFromEvidence(t *testing.T) {
 	}
 }
 
+func TestAssessTellsAPromptUnlikeTheGradedOnes(t *testing.T) {
+	var pairs strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&pairs, `{"workload":"sort","prompt":"Ticket %d: the %s does not arrive, please sort it into one of our queues.","strong_score":1,"weak_score":1}`+"\n", i*37, []string{"parcel", "letter", "invoice"}[i%3])
+	}
+	in := write(t, "in.jsonl", `{"workload":"sort","prompt":"Ticket 17: the refund does not arrive, please sort it into one of our queues."}
+{"workload":"sort","prompt":"def f(x):\n    return {k: v for k, v in x.items() if v > 3}\n\nWhy does this raise a TypeError? Prove each step, and calculate 3 * 7 + 12."}
+{"workload":"nobody","prompt":"Ticket 17: the refund does not arrive, please sort it into one of our queues."}`)
+	got, stderr, code := assessed(t, "--input", in, "--evidence", write(t, "pairs.jsonl", pairs.String()))
+	if code != 0 || len(got) != 3 || got[0].Novelty > .5 || got[1].Novelty < .7 || got[2].Novelty != 1 {
+		t.Errorf("status %d, %s: %+v", code, stderr, got)
+	}
+}
+
 func TestAssessSaysWhatIsWrong(t *testing.T) {
 	good := write(t, "in.jsonl", `{"prompt":"x"}`)
 	for name, row := range map[string]struct {

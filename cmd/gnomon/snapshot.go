@@ -153,6 +153,9 @@ func (s *snapshots) rebuild() {
 		if r.Adequacy != nil {
 			e.Adequacy = *r.Adequacy
 		}
+		if r.Profile != nil {
+			e.Profile = *r.Profile
+		}
 		parts.Evidence = append(parts.Evidence, e)
 	}
 	next := classifier.NewSnapshot(parts)

@@ -18,7 +18,7 @@ import (
 
 // Fields are what a row says of its decision, in the order of Recorded.Said.
 var Fields = [...]string{
-	"would_route", "candidates", "rejects", "baseline_reject", "expected_cost", "evidence_state", "p_adequate", "mode", "policy_version", // what was decided
+	"would_route", "candidates", "rejects", "baseline_reject", "expected_cost", "evidence_state", "p_adequate", "held", "mode", "policy_version", // what was decided
 	"workload", "request_model", "dialect", "operation", "arm", "bypassed", "gates", "task_class", "score", "novelty", "classifier_version", "prompt_hash", // by what
 }
 
@@ -323,6 +323,7 @@ func appendSaid(b []byte, in *classifier.Inputs, d *classifier.Decision) []byte 
 	} else {
 		text("")
 	}
+	text(string(d.Held))
 	text(string(d.Mode))
 	number(uint64(d.PolicyVersion))
 	text(in.Workload)

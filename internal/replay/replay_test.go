@@ -182,6 +182,7 @@ func TestEveryFieldThatWasChangedAfterwardsIsNoticed(t *testing.T) {
 		"expected_cost":      func(e *schemas.RequestEvent) { e.ExpectedCost.Nano++ },
 		"evidence_state":     func(e *schemas.RequestEvent) { e.EvidenceState = schemas.EvidenceReady },
 		"p_adequate":         func(e *schemas.RequestEvent) { p := float32(.5); e.PAdequate = &p },
+		"held":               func(e *schemas.RequestEvent) { e.Held += "x" },
 		"mode":               func(e *schemas.RequestEvent) { e.Mode = schemas.ModePaused },
 		"policy_version":     func(e *schemas.RequestEvent) { e.PolicyVersion++ },
 		"workload":           func(e *schemas.RequestEvent) { e.Workload += "x" },
@@ -321,7 +322,7 @@ func TestARefusedDecisionIsTakenAgainAsOne(t *testing.T) {
 		}
 		d := classifier.Refused(&in, snapshot, schemas.RejectClassifier)
 		e := &evs[i]
-		e.PAdequate = nil
+		e.PAdequate, e.Held = nil, ""
 		e.WouldRoute, e.Candidates, e.Rejects, e.BaselineReject, e.ExpectedCost, e.EvidenceState, e.Mode = d.Route, d.Candidates, d.Rejects, d.BaselineReject, d.Expected, d.Evidence, d.Mode
 		e.ServedModel = e.RequestModel
 	}

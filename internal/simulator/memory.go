@@ -154,6 +154,11 @@ func (m *memoryLog) Evaluations(_ context.Context, _ string, from, to time.Time)
 	return out, nil
 }
 
+// InputsOfGraded is empty: what requests look like is not remembered.
+func (m *memoryLog) InputsOfGraded(context.Context, string, time.Time, time.Time) (map[string][]byte, error) {
+	return nil, nil
+}
+
 func (m *memoryLog) Rejects(_ context.Context, _ string, from, to time.Time) ([]analyzer.RejectCount, error) {
 	sums := map[rejectKey]uint64{}
 	for k, n := range m.rejects {

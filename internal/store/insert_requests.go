@@ -67,6 +67,7 @@ var requestColumns = []column[event]{
 	col("novelty", func(e *event) float32 { return e.Novelty }),
 	col("p_adequate", func(e *event) *float32 { return e.PAdequate }),
 	col("evidence_state", func(e *event) string { return string(e.EvidenceState) }),
+	col("held", func(e *event) string { return string(e.Held) }),
 	col("gates", func(e *event) uint64 { return uint64(e.Gates) }),
 	col("candidates", func(e *event) []string { return e.Candidates }),
 	col("rejects", func(e *event) []uint16 { return codes(e.Rejects) }),

@@ -63,6 +63,30 @@ func scanEvaluation(row scanner) (e schemas.Evaluation, err error) {
 	return e, err
 }
 
+// gradedMost bounds the requests of a workload whose inputs are read: a profile
+// of prompts does not get better by more.
+const gradedMost = "3000"
+
+// InputsOfGraded implements analyzer.Log, by the newest of each candidate.
+func (s *Store) InputsOfGraded(ctx context.Context, project string, from, to time.Time) (map[string][]byte, error) {
+	type graded struct{ id, inputs string }
+	const sql = `SELECT request_id, inputs FROM gnomon.requests FINAL PREWHERE ` + between + ` AND request_id IN (
+    SELECT request_id FROM gnomon.evaluations WHERE project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts < fromUnixTimestamp64Milli(?) AND outcome != 'ungraded'
+    ORDER BY request_ts DESC LIMIT ` + gradedMost + ` BY workload, request_model, candidate
+) WHERE inputs != ''`
+	rows, err := query(ctx, s, "the inputs of graded requests", sql, func(row scanner) (g graded, err error) {
+		var id uuid.UUID
+		err = row.Scan(&id, &g.inputs)
+		g.id = id.String()
+		return g, err
+	}, project, from.UnixMilli(), to.UnixMilli(), project, from.UnixMilli(), to.UnixMilli())
+	all := make(map[string][]byte, len(rows))
+	for _, g := range rows {
+		all[g.id] = []byte(g.inputs)
+	}
+	return all, err
+}
+
 // Period implements analyzer.Log.
 func (s *Store) Period(ctx context.Context, project string) (analyzer.Period, error) {
 	var p analyzer.Period

@@ -35,12 +35,12 @@ func scanRequest(row scanner) (schemas.RequestEvent, error) {
 	var gates uint64
 	var baselineReject uint16
 	var inputs string
-	var status, mode, arm, source, evidence string
+	var status, mode, arm, source, evidence, held string
 	err := row.Scan(&id, &e.Project, &e.Ts, &e.Revision, &e.BootID, &e.Seq, &status, &e.Workload, &e.Feature, &e.Team, &e.UserID, &e.Session, &e.TraceID, &e.Tags,
 		&e.KeyID, &e.ClientRetry, &e.Dialect, &e.Operation, &e.Provider, &e.BaselineProvider, &e.RequestModel, &e.ServedModel, &e.ResponseModel, &e.ResponseID,
 		&e.ServiceTier, &mode, &arm, &e.Bypassed, &e.Fallback, &e.Stream, &e.HTTPStatus, &e.ErrorType, &e.FinishReason, &e.InputTokens, &e.CacheReadTokens,
 		&e.CacheWriteTokens, &e.CacheWrite1hTokens, &e.AudioInputTokens, &e.OutputTokens, &e.ReasoningTokens, &e.AudioOutputTokens, &source, &e.PriceVersion,
-		(*amount)(&e.Cost), (*amount)(&e.ListCost), (*amount)(&e.BaselineCost), &e.WouldRoute, (*amount)(&e.WouldCost), (*amount)(&e.WouldOutputCost), (*amount)(&e.ExpectedCost), &e.TaskClass, &e.Score, &e.Novelty, &e.PAdequate, &evidence, &gates, &e.Candidates, &rejects,
+		(*amount)(&e.Cost), (*amount)(&e.ListCost), (*amount)(&e.BaselineCost), &e.WouldRoute, (*amount)(&e.WouldCost), (*amount)(&e.WouldOutputCost), (*amount)(&e.ExpectedCost), &e.TaskClass, &e.Score, &e.Novelty, &e.PAdequate, &evidence, &held, &gates, &e.Candidates, &rejects,
 		&baselineReject, &inputs, &e.ClassifierVer, &e.PolicyVersion, &e.SnapshotHash, &e.PromptHash, &e.RequestBytes, &e.ResponseBytes, &e.LatencyMS, &e.TTFTMS,
 		&e.OverheadUS, &e.Simulated, &e.Version, &e.Extra)
 	if err != nil {
@@ -48,7 +48,7 @@ func scanRequest(row scanner) (schemas.RequestEvent, error) {
 	}
 	e.RequestID, e.Ts = id.String(), e.Ts.UTC()
 	e.Status, e.Mode, e.Arm = schemas.Status(status), schemas.Mode(mode), schemas.Arm(arm)
-	e.UsageSource, e.EvidenceState = schemas.UsageSource(source), schemas.EvidenceState(evidence)
+	e.UsageSource, e.EvidenceState, e.Held = schemas.UsageSource(source), schemas.EvidenceState(evidence), schemas.Held(held)
 	e.Gates, e.BaselineReject = schemas.Gate(gates), schemas.Reject(baselineReject)
 	if inputs != "" {
 		e.Inputs = []byte(inputs)

@@ -55,7 +55,7 @@ FROM gnomon.snapshots WHERE kind = ? AND hash = ? ORDER BY at LIMIT 1`
 var said = [len(replay.Fields)]string{
 	"would_route", "arrayStringConcat(candidates, ' ')", "arrayStringConcat(arrayMap(x -> toString(x), rejects), ' ')", "baseline_reject",
 	"ifNull(toString(toInt128(expected_cost * toDecimal128(1000000000, 0))), '" + replay.Unpriced + "')", "evidence_state",
-	"if(isNull(p_adequate), '', toString(reinterpretAsUInt32(assumeNotNull(p_adequate))))", "mode", "policy_version",
+	"if(isNull(p_adequate), '', toString(reinterpretAsUInt32(assumeNotNull(p_adequate))))", "held", "mode", "policy_version",
 	"workload", "request_model", "dialect", "operation", "arm", "toUInt8(bypassed)", "gates", "task_class", "reinterpretAsUInt32(score)", "reinterpretAsUInt32(novelty)",
 	"classifier_version", "prompt_hash",
 }

@@ -130,6 +130,42 @@ func TestEveryFieldOfAnEvaluationComesBack(t *testing.T) {
 	}
 }
 
+func TestTheInputsOfGradedRequestsAreFound(t *testing.T) {
+	s, project := open(t)
+	evs := traffic(project, 40, 1, 83)
+	var evals []schemas.Evaluation
+	want := map[string]string{}
+	for i := range evs {
+		evs[i].Inputs = []byte{1, byte(i), 0xff}
+		e := schemas.Evaluation{Project: project, Workload: "w", Candidate: "c", RequestTs: evs[i].Ts, GradedAt: evs[i].Ts, RequestID: evs[i].RequestID, EvaluationID: uuid.NewString(), Outcome: schemas.OutcomeGraded}
+		switch {
+		case i%4 == 0:
+			want[evs[i].RequestID] = string(evs[i].Inputs)
+		case i%4 == 1:
+			e.Outcome = schemas.OutcomeUngraded
+		default:
+			continue
+		}
+		evals = append(evals, e)
+	}
+	lost := schemas.Evaluation{Project: project, Workload: "w", Candidate: "c", RequestTs: evs[0].Ts, GradedAt: evs[0].Ts, RequestID: uuid.NewString(), EvaluationID: uuid.NewString(), Outcome: schemas.OutcomeGraded}
+	if err := errors.Join(s.InsertRequests(t.Context(), "", evs), s.InsertEvaluations(t.Context(), "", append(evals, lost))); err != nil {
+		t.Fatal(err)
+	}
+	got, err := reader(t).InputsOfGraded(t.Context(), project, evs[0].Ts.Add(-time.Hour), evs[39].Ts.Add(time.Hour))
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%d of %d, %v", len(got), len(want), err)
+	}
+	for id, inputs := range want {
+		if string(got[id]) != inputs {
+			t.Errorf("%s: %q, want %q", id, got[id], inputs)
+		}
+	}
+	if none, err := s.InputsOfGraded(t.Context(), project, evs[39].Ts.Add(time.Hour), evs[39].Ts.Add(2*time.Hour)); err != nil || len(none) != 0 {
+		t.Errorf("%d of another time, %v", len(none), err)
+	}
+}
+
 func count(t *testing.T, s *Store, sql string) uint64 {
 	t.Helper()
 	r, err := s.Query(t.Context(), sql)

@@ -61,6 +61,7 @@ CREATE TABLE IF NOT EXISTS gnomon.requests
     novelty              Float32 CODEC(ZSTD(1)),
     p_adequate           Nullable(Float32) CODEC(ZSTD(1)),
     evidence_state       LowCardinality(String) CODEC(ZSTD(1)),
+    held                 LowCardinality(String) CODEC(ZSTD(1)),
     gates                UInt64 CODEC(T64, ZSTD(1)),
     candidates           Array(LowCardinality(String)) CODEC(ZSTD(1)),
     rejects              Array(UInt16) CODEC(ZSTD(1)),
