@@ -19,6 +19,7 @@ type Memory struct {
 	rejects     map[rejectKey]uint64
 	hours       map[int64]bool // since the epoch, with a heartbeat or a request
 	evaluations map[string]schemas.Evaluation
+	inputs      map[string][]byte // of requests that would be routed: those that may be rehearsed
 	accepted    map[uint64]uint64 // by boot id
 	first, last time.Time
 	stored      uint64
@@ -40,7 +41,7 @@ type rejectKey struct {
 // NewMemory returns an empty memory.
 func NewMemory() *Memory {
 	return &Memory{cells: map[cellKey]*analyzer.Cell{}, rejects: map[rejectKey]uint64{}, hours: map[int64]bool{},
-		evaluations: map[string]schemas.Evaluation{}, accepted: map[uint64]uint64{}}
+		evaluations: map[string]schemas.Evaluation{}, inputs: map[string][]byte{}, accepted: map[uint64]uint64{}}
 }
 
 // Requests sums events.
@@ -57,6 +58,9 @@ func (m *Memory) Requests(_ context.Context, evs []schemas.RequestEvent) error {
 		}
 		m.add(ev)
 		m.reject(ev)
+		if ev.WouldRoute != cmp.Or(ev.BaselineProvider, ev.Provider)+"/"+ev.RequestModel {
+			m.inputs[ev.RequestID] = ev.Inputs
+		}
 	}
 	return nil
 }
@@ -154,9 +158,14 @@ func (m *memoryLog) Evaluations(_ context.Context, _ string, from, to time.Time)
 	return out, nil
 }
 
-// InputsOfGraded is empty: what requests look like is not remembered.
-func (m *memoryLog) InputsOfGraded(context.Context, string, time.Time, time.Time) (map[string][]byte, error) {
-	return nil, nil
+func (m *memoryLog) InputsOfGraded(_ context.Context, _ string, from, to time.Time) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, e := range m.evaluations {
+		if in := m.inputs[e.RequestID]; len(in) > 0 && !e.RequestTs.Before(from) && e.RequestTs.Before(to) {
+			out[e.RequestID] = in
+		}
+	}
+	return out, nil
 }
 
 func (m *memoryLog) Rejects(_ context.Context, _ string, from, to time.Time) ([]analyzer.RejectCount, error) {
