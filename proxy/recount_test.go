@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,25 @@ import (
 	"github.com/gnomon-llm/gnomon/proxy/dialect"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
+
+// A tokenizer that takes long must not take the machine: it rests three times as
+// long as it works.
+func TestTheWorkerTakesAtMostAQuarterOfACore(t *testing.T) {
+	const each, n = 20 * time.Millisecond, 6
+	r := newRig(t, counting(func(string, []byte) (int, string, bool, error) { time.Sleep(each / 2); return 1, "slow", true, nil }))
+	r.up.answers(ok200("application/json", `{"choices":[{"message":{"content":"Hello"}}]}`))
+	for range n {
+		ask(t, r.addr, post("/v1/chat/completions", chatBody)) // its prompt is counted, too
+	}
+	r.event(n)
+	var got amended
+	at := time.Now()
+	r.recounting(got.take)
+	eventually(t, "all are counted", func() bool { return got.len() == n })
+	if took, least := time.Since(at), n*each+(n-1)*recountRest*each; took < least {
+		t.Errorf("%d counts of %v took %v: less than %v, so it did not rest", n, each, took, least)
+	}
+}
 
 // letters count as a token each, so that figures can be seen.
 func letters(_ string, text []byte) (int, string, bool, error) {
@@ -138,6 +158,7 @@ func TestWhatNobodyStatedIsCounted(t *testing.T) {
 			promptTokens, count(tokens.O200K, answer), `{"tokenizer":"o200k_base"}`},
 		{"a text beyond the bound is scaled", "/v1/chat/completions", chat, cut + chunks(openAIStream(jsonOf(t, long))), promptTokens,
 			uint32(uint64(count(tokens.O200K, long[:maxHeard])) * uint64(len(long)) / maxHeard), `{"tokenizer":"o200k_base","tokenizer_scaled":true}`},
+		{"a compressed stream that broke off", "/v1/chat/completions", chat, strings.Replace(cut, "\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n", 1) + chunks(halfGzip(t, openAIStream(first, second))), promptTokens, count(tokens.O200K, answer), `{"tokenizer":"o200k_base"}`},
 		{"a stream without a word", "/v1/chat/completions", chat, cut + chunks("data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n"), promptTokens, 0, `{"tokenizer":"o200k_base"}`},
 		{"an answer that never began", "/v1/chat/completions", chat, "", promptTokens, 0, `{"tokenizer":"o200k_base"}`},
 	} {
@@ -180,6 +201,17 @@ func TestWhatNobodyStatedIsCounted(t *testing.T) {
 			r.nothingHeld()
 		})
 	}
+}
+
+// halfGzip is a gzip stream that was flushed and never ended.
+func halfGzip(t *testing.T, s string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, s); err != nil || z.Flush() != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // price is what the book says of an event's usage.
