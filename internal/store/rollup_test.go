@@ -60,6 +60,8 @@ func TestTheRollupIsWhatTheRowsGiveWhateverWasDeliveredAndWhen(t *testing.T) {
 	lost := evs[17]
 	true_ := evs[1]
 	true_.RequestID, true_.Ts, true_.Seq, true_.BootID, true_.Revision = lost.RequestID, lost.Ts, lost.Seq, lost.BootID, 1
+	counted := evs[18] // its usage is estimated
+	counted.Revision, counted.UsageSource, counted.OutputTokens, counted.Cost = 2, schemas.UsageTokenizer, 4321, schemas.KnownUSD(54_321)
 	spans := [][2]time.Time{{from, to}}
 	for i, step := range []struct {
 		name string
@@ -70,6 +72,8 @@ func TestTheRollupIsWhatTheRowsGiveWhateverWasDeliveredAndWhen(t *testing.T) {
 		{"all of it again", evs},
 		{"the true row of one that was declared lost", []schemas.RequestEvent{true_}},
 		{"and its declaration once more", []schemas.RequestEvent{lost}},
+		{"a request with its tokens counted since", []schemas.RequestEvent{counted}},
+		{"and its first record once more, and the second", []schemas.RequestEvent{evs[18], counted}},
 	} {
 		if err := s.InsertRequests(t.Context(), project+step.name, step.rows); err != nil {
 			t.Fatal(err)
@@ -103,6 +107,9 @@ func TestTheRollupIsWhatTheRowsGiveWhateverWasDeliveredAndWhen(t *testing.T) {
 	}
 	if n := rowsOf(t, s, "SELECT sum(requests), sum(lost) FROM gnomon.cells WHERE project = '"+project+"'"); n != "600 35" {
 		t.Errorf("requests and lost ones: %s", n)
+	}
+	if n := rowsOf(t, s, "SELECT revision, usage_source, output_tokens FROM gnomon.requests FINAL WHERE request_id = '"+counted.RequestID+"'"); n != "2 tokenizer 4321" {
+		t.Errorf("the row that was counted since: %s", n)
 	}
 }
 
