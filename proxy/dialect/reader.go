@@ -14,9 +14,9 @@ type Reader struct {
 	sse    *Scanner
 	frames *Frames
 	buf    []byte
-	over   bool
-	answer Answer
+	over   bool // together with closed: every request has a Reader
 	closed bool
+	answer Answer
 }
 
 // NewReader makes a reader of one answer. contentType is the answer's header;
