@@ -175,8 +175,8 @@ func notes(ev *schemas.RequestEvent, r *Request, a *Answer, read *dialect.Answer
 	n := schemas.Notes{UsageMended: read.Odd && ev.UsageSource != schemas.UsageNone, ServerTools: read.ServerTools, Idempotency: r.Idempotency,
 		CostStated:    read.Cost.Known && ev.Cost == read.Cost && ev.UsageSource == schemas.UsageProvider,
 		AttemptFailed: a.Reason, AttemptsLost: a.Lost}
-	if a.Failed > 0 {
-		n.Attempts = a.Failed + 1 // and the call that the event is of
+	if a.Calls > 1 {
+		n.Attempts = a.Calls
 	}
 	if n == (schemas.Notes{}) {
 		return ""

@@ -84,10 +84,15 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 			req.Header["Accept-Encoding"] = []string{"identity"}
 		}
 	}
+	if model != "" {
+		apart(req.Header, model)
+	}
 	x.ans.Sent = true
+	x.ans.Calls++
 	x.overhead = time.Since(x.start) - x.waited
 	x.bound(at)
-	relay := &caller{w: x.w, to: to, private: at.AllowPrivate}
+	// What a candidate hints at is kept back: another may answer yet.
+	relay := &caller{w: x.w, to: to, private: at.AllowPrivate, done: model != ""}
 	resp, err = at.upstream.RoundTrip(req.WithContext(wire.WithCaller(x.ctx, relay)))
 	relay.stop()
 	if notSent(err) {
@@ -95,6 +100,16 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	}
 	x.judge(at, resp, err)
 	return resp, cut, err
+}
+
+// apart gives a candidate's call an idempotency key of its own: its baseline may be
+// asked after it, with another body, and a provider refuses one key with two.
+func apart(h http.Header, model string) {
+	for _, name := range idempotencyHeaders {
+		if v := h.Get(name); v != "" {
+			h[name] = []string{v + "-" + model}
+		}
+	}
 }
 
 // bound begins the time that a call to a provider may take in all, where its row

@@ -108,10 +108,13 @@ func attribution(r *Request, h http.Header) {
 	r.Idempotency = idempotency(r.CredentialHash, h)
 }
 
+// idempotencyHeaders are those in which clients name their requests.
+var idempotencyHeaders = []string{"Idempotency-Key", "X-Idempotency-Key"}
+
 // idempotency tells a repetition from a new request, where the client names its
 // requests: the same key under the same credential. 64 bits of SHA-256.
 func idempotency(credential string, h http.Header) string {
-	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+	for _, name := range idempotencyHeaders {
 		if v := h.Get(name); v != "" {
 			sum := sha256.Sum256([]byte(credential + "\x00" + v))
 			return hex.EncodeToString(sum[:8])

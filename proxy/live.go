@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gnomon-llm/gnomon/proxy/dialect"
@@ -56,7 +57,10 @@ func (x *exchange) tryCandidate(to Route) bool {
 			return true
 		}
 		x.failedTry(t)
-		if !x.repeat(at, n, t) {
+		if again := x.repeat(at, n, t); x.gone() { // nobody is asked for nobody
+			x.sendFailed(context.Cause(x.r.Context()))
+			return true
+		} else if !again {
 			x.p.metrics.fallbacks.WithLabelValues(b.name, t.why).Inc()
 			return false
 		}
@@ -69,8 +73,7 @@ func (x *exchange) failedTry(t tried) {
 	if t.resp != nil {
 		t.resp.Body.Close()
 	}
-	x.ans.Failed++
-	x.ans.Reason = t.why
+	x.ans.Reason, x.ans.Sent = t.why, false // what it used is in no cost
 	if t.lost {
 		x.ans.Lost++
 	}
@@ -93,7 +96,7 @@ func (x *exchange) repeat(at *row, n int, t tried) bool {
 	if ok {
 		x.p.metrics.retries.WithLabelValues(at.Name, t.why).Inc()
 	}
-	return ok // else the client has left, which the baseline's call will notice
+	return ok // else the client has left
 }
 
 // try makes one call and waits until its answer has begun well. The breaker is
@@ -102,8 +105,13 @@ func (x *exchange) try(b *breaker, probe bool, at *row, to Route, over *crossing
 	v := noVerdict
 	defer func() { b.leave(v, probe) }() // also in a panic
 	cancel := x.cancel
-	firstByte := time.AfterFunc(at.HeaderTimeout, func() { cancel(errFirstByte) })
-	defer firstByte.Stop()
+	firstByte := &firstByte{}
+	timer := time.AfterFunc(at.HeaderTimeout, func() {
+		if firstByte.settled.CompareAndSwap(false, true) {
+			cancel(errFirstByte)
+		}
+	})
+	defer timer.Stop()
 	began := time.Now()
 	defer func() { x.waited += time.Since(began) }()
 	t.wait = never
@@ -131,7 +139,7 @@ func (x *exchange) try(b *breaker, probe bool, at *row, to Route, over *crossing
 	if over != nil {
 		t.why = over.begin(x, t.resp, firstByte)
 	} else {
-		t.why = x.firstBytes(t.resp, x.d)
+		t.why = x.firstBytes(t.resp, x.d, firstByte)
 	}
 	switch {
 	case t.why == "":
@@ -156,15 +164,24 @@ func (x *exchange) served(to Route, t tried, over *crossing) {
 	x.relay(t.resp, t.cut)
 }
 
+// firstByte is the wait for an answer to begin: it came, or it was given up, and
+// never both, or an answer that is being relayed would be cut off.
+type firstByte struct{ settled atomic.Bool }
+
+func (f *firstByte) came() bool { return f.settled.CompareAndSwap(false, true) }
+
 // firstBytes waits for the first bytes of a candidate's answer, so that one that
 // dies or errs before them can still be replaced.
-func (x *exchange) firstBytes(resp *http.Response, d *dialect.Dialect) (why string) {
+func (x *exchange) firstBytes(resp *http.Response, d *dialect.Dialect, begun *firstByte) (why string) {
 	buf := make([]byte, 4096)
 	stop := x.watchIdle()
 	n, err := resp.Body.Read(buf)
 	stop.end()
 	if n == 0 && err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
 		return x.brokeOff()
+	}
+	if !begun.came() {
+		return "first_byte_timeout"
 	}
 	if contentType := resp.Header.Get("Content-Type"); dialect.IsEventStream(contentType) && resp.Header.Get("Content-Encoding") == "" {
 		r := d.NewReader(contentType, len(buf))

@@ -115,6 +115,42 @@ func TestWhatIsRecordedOfACandidateThatFailsBeforeTheFirstByte(t *testing.T) {
 	}
 }
 
+func TestNobodyIsAskedForAClientThatHasLeft(t *testing.T) {
+	p := live(candidate)
+	r := newRig(t, withPolicy(candidate), at(0, func(p *Provider) { p.Retry.Budget, p.Retry.MaxWait = 1, time.Minute }))
+	r.models(map[string]func(*call){"gpt-4o-mini": says(status("503 X", "Retry-After: 30"))})
+	began := time.Now()
+	conn := dial(t, r.addr, mail(session(t, p, schemas.ArmTreated), chatBody))
+	eventually(t, "the candidate has refused", func() bool { return len(r.up.requests()) == 1 })
+	conn.Close()
+	ev := r.event(1)
+	if n := notesOf(t, &ev); ev.Status != schemas.StatusClientAbort || ev.UsageSource != schemas.UsageNone || ev.Cost.Nano != 0 || n.Attempts != 0 || n.AttemptFailed != "Service Unavailable" || time.Since(began) > 10*time.Second {
+		t.Errorf("recorded %s, %s of %v, %+v", ev.Status, ev.UsageSource, ev.Cost, n)
+	}
+	if got := r.asked(); len(got) != 1 {
+		t.Errorf("asked %v", got)
+	}
+}
+
+func TestACandidatesCallIsAnotherRequestThanItsBaselines(t *testing.T) {
+	p := live(candidate)
+	r := newRig(t, withPolicy(candidate), generous)
+	r.models(map[string]func(*call){"gpt-4o-mini": says("HTTP/1.1 103 Early Hints\r\nLink: </candidate>\r\n\r\n" + status("503 X", "Retry-After: 0"))})
+	a := ask(t, r.addr, mail(session(t, p, schemas.ArmTreated), chatBody, "Idempotency-Key: k-1"))
+	if a.StatusCode != 200 || len(a.hints) != 0 {
+		t.Errorf("answered %s", seen(a))
+	}
+	var keys []string
+	for _, raw := range r.up.requests() {
+		_, rest, _ := strings.Cut(raw, "Idempotency-Key: ")
+		key, _, _ := strings.Cut(rest, "\r\n")
+		keys = append(keys, key)
+	}
+	if got := fmt.Sprint(keys); got != "[k-1-gpt-4o-mini k-1-gpt-4o-mini k-1]" {
+		t.Errorf("the provider was told %s: one key with two bodies is refused", got)
+	}
+}
+
 // elsewhere makes a candidate at a provider of its own, to which nobody answers.
 func elsewhere(t *testing.T, change func(*Provider)) option {
 	return func(c *Config, p *parts) {

@@ -86,9 +86,9 @@ type Answer struct {
 	ServedModel string // "" is the baseline
 	Fallback    bool   // the candidate failed and the baseline answered
 
-	Failed uint8  // calls to the candidate that did not serve
-	Lost   uint8  // of them, those that the provider may have worked for, and charge
-	Reason string // why the last of them failed; "ejected" where none was made
+	Calls  uint8  // made to providers
+	Lost   uint8  // of them, those to the candidate that did not serve and that the provider may have worked for, and charge
+	Reason string // why the last call to the candidate did not serve; "ejected" where none was made
 }
 
 // Observer makes events of requests and answers. The proxy uses it for live

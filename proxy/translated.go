@@ -110,7 +110,7 @@ func (o *crossing) dress(x *exchange, req *http.Request, at *row, to *address) {
 
 // begin waits until a candidate's answer has begun well: for the first bytes of
 // a stream, for the whole of any other. Until then another can still answer.
-func (o *crossing) begin(x *exchange, resp *http.Response, firstByte *time.Timer) (why string) {
+func (o *crossing) begin(x *exchange, resp *http.Response, begun *firstByte) (why string) {
 	contentType := resp.Header.Get("Content-Type")
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return "encoded"
@@ -118,9 +118,11 @@ func (o *crossing) begin(x *exchange, resp *http.Response, firstByte *time.Timer
 	if stream := dialect.IsEventStream(contentType); stream != x.req.Peek.Stream || resp.StatusCode != http.StatusOK {
 		return "unexpected answer"
 	} else if stream {
-		return x.firstBytes(resp, o.d)
+		return x.firstBytes(resp, o.d, begun)
 	}
-	firstByte.Stop() // it is the head's: the rest has the idle and the total bound
+	if !begun.came() { // the head has; the rest has the idle and the total bound
+		return "first_byte_timeout"
+	}
 	idle := x.watchIdle()
 	body, err := io.ReadAll(io.LimitReader(&watched{resp.Body, idle}, int64(x.p.cfg.CaptureBytes)+1))
 	idle.end()

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -43,6 +45,9 @@ func (x *exchange) upgrade(resp *http.Response) {
 	case <-ended:
 		left--
 	case <-x.ctx.Done():
+		if errors.Is(context.Cause(x.ctx), errTotal) {
+			x.setStatus(schemas.StatusTimeout, "total_timeout")
+		}
 	}
 	conn.Close()
 	back.Close()
