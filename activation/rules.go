@@ -51,6 +51,7 @@ var (
 	ErrInvalid     = errors.New("this cannot be activated")
 	ErrUnsupported = errors.New("the verdict does not support this")
 	ErrNothing     = errors.New("nothing to roll back")
+	ErrName        = errors.New("this cannot be named so")
 )
 
 func invalid(format string, args ...any) error {

@@ -93,6 +93,7 @@ func (s *server) apiRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/workloads/{w...}", s.api(s.apiAction))
 	mux.HandleFunc("POST /api/v1/evaluations", s.api(s.apiEvaluations))
 	s.keyRoutes(mux)
+	s.nameRoutes(mux)
 	mux.HandleFunc("/api/", s.api(func(r *http.Request) (any, error) {
 		return nil, &Error{Kind: NotFound, Message: r.Method + " " + r.URL.Path + " is not part of this API.", Hint: "See /api/v1/openapi.yaml."}
 	}))

@@ -71,6 +71,7 @@ type Traffic struct {
 
 // RequestFilter narrows the list of requests. Empty fields admit everything.
 type RequestFilter struct {
+	Recorded     []string // the names under which the workload's requests were recorded; the store finds them
 	Project      string
 	Workload     string
 	RequestModel string

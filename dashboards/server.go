@@ -34,6 +34,7 @@ type Config struct {
 	Data      Data
 	Actions   Actions // nil: nothing can be changed from here
 	Keys      Keys    // nil: as Actions
+	Names     Names   // nil: as Actions
 	Health    Health  // nil: /readyz is always ready
 	Simulated bool    // a ribbon on every page
 	Hosts     []string

@@ -113,6 +113,7 @@ const (
 	TopicEvidence    = "gnomon.evidence.v1"
 	TopicPolicies    = "gnomon.policies.v1"
 	TopicKeys        = "gnomon.keys.v1"
+	TopicNames       = "gnomon.names.v1"
 	TopicSnapshots   = "gnomon.snapshots.v1"
 
 	DLQSuffix = ".dlq"

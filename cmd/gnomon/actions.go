@@ -32,6 +32,7 @@ type actions struct {
 	book     *savings.Book
 	publish  func(ctx context.Context, topic string, msgs ...pipeline.Message) error
 	verdicts func(ctx context.Context, project string) ([]schemas.Verdict, error)
+	called   func(project, workload string) string                             // what a person calls it; empty: nothing else
 	seen     func(ctx context.Context, project, workload string) (bool, error) // any request of it in 30 days
 }
 
@@ -46,6 +47,9 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 		if v.Workload == r.Workload {
 			verdicts = append(verdicts, v)
 		}
+	}
+	if name := a.called(r.Project, r.Workload); name != "" {
+		return dashboards.Result{}, &dashboards.Error{Kind: dashboards.Conflict, Code: "renamed", Message: r.Workload + " is called " + name + ", and its requests go by that name.", Hint: "Activate " + name + "."}
 	}
 	current := a.keeper.Accepted(r.Project + "/" + r.Workload)
 	p, err := activation.Activate(activation.Request{
@@ -172,7 +176,7 @@ func refusal(err error) error {
 		kind, hint = dashboards.Unsupported, "gnomon report shows what is known."
 	case errors.Is(err, activation.ErrConflict):
 		kind, hint = dashboards.Conflict, "Look at what holds now (gnomon workloads), and try again."
-	case errors.Is(err, activation.ErrInvalid):
+	case errors.Is(err, activation.ErrInvalid), errors.Is(err, activation.ErrName):
 		kind, hint = dashboards.Invalid, ""
 	case errors.Is(err, activation.ErrNothing):
 		kind, hint = dashboards.Conflict, "The workload observes already."

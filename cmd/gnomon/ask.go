@@ -67,7 +67,7 @@ func (a *app) statusCmd() *cobra.Command {
 }
 
 func (a *app) workloadsCmd() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "workloads",
 		Short: "The workloads, their modes and what they cost",
 		Args:  cobra.NoArgs,
@@ -121,4 +121,6 @@ func (a *app) workloadsCmd() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.AddCommand(a.renameCmd(), a.mergeCmd(), a.unnameCmd(), a.namesCmd())
+	return cmd
 }

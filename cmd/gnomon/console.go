@@ -19,8 +19,9 @@ func (n *node) console() (http.Handler, error) {
 	return dashboards.New(dashboards.Config{
 		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version,
-		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.seen},
+		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.seen, called: n.nameActions().called},
 		Keys:    keyActions{n.live.Load, n.keys},
+		Names:   n.nameActions(),
 		Explain: n.explainer().Explain,
 		WhatIf:  n.whatIf,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
@@ -32,6 +33,10 @@ func (n *node) seen(ctx context.Context, project, workload string) (bool, error)
 	now := time.Now().UTC()
 	days, err := consoleData{n}.Traffic(ctx, project, now.AddDate(0, 0, -30), now)
 	return slices.ContainsFunc(days, func(t dashboards.Traffic) bool { return t.Workload == workload && t.Requests > 0 }), err
+}
+
+func (n *node) nameActions() nameActions {
+	return nameActions{c: n.live.Load, keeper: n.names, policies: n.keeper, seen: n.seen}
 }
 
 // explainer takes recorded decisions apart.
@@ -149,6 +154,7 @@ func (n *node) Parts(context.Context) []dashboards.Part {
 		}
 	}
 	kept("policies", n.keeper.Standing(), figure("in force", len(n.keeper.Latest()), "workloads"))
+	kept("names", n.names.Standing(), figure("known", len(n.names.Latest()), "workloads"))
 	kept("keys", n.keys.Standing(), figure("known", len(n.keys.Latest()), "keys"))
 	where := "embedded at " + n.c.Kafka.Listen
 	if len(n.c.Kafka.Brokers) > 0 {

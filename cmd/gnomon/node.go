@@ -61,6 +61,7 @@ type node struct {
 	decidedBy        *decidedBy // nil where nothing is decided
 	keeper           *activation.Keeper[schemas.Policy]
 	keys             *activation.Keeper[schemas.Key]
+	names            *activation.Keeper[schemas.Naming]
 	keyring          *keyring
 	pub              *pipeline.Publisher
 	proxy            *proxy.Proxy
@@ -159,6 +160,10 @@ func (n *node) openKnowledge() (err error) {
 	if err != nil {
 		return err
 	}
+	n.names, err = activation.OpenKeeper(filepath.Join(dir, "names.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicNames}, n.snapshots.setNames, n.log)
+	if err != nil {
+		return err
+	}
 	n.keyring = &keyring{project: n.c.Project}
 	n.keys, err = activation.OpenKeeper(filepath.Join(dir, "keys.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicKeys}, n.keyring.set, n.log)
 	return err
@@ -233,6 +238,7 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 		back.Go(func() error { n.decidedBy.save(ctx); return nil })
 	}
 	whenBroker("policies", n.keeper.Run)
+	whenBroker("names", n.names.Run)
 	whenBroker("keys", n.keys.Run)
 	whenBroker("evidence", n.followEvidence)
 	if n.roles.proxy {

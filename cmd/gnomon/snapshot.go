@@ -69,6 +69,24 @@ func (s *snapshots) setPolicies(all []schemas.Policy) {
 	s.rebuild()
 }
 
+// setNames is the Keeper's onChange: what discovered workloads of this project
+// are called.
+func (s *snapshots) setNames(all []schemas.Naming) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []classifier.Name
+	for _, n := range all {
+		if n.Project == s.parts.Project && n.Name != "" {
+			names = append(names, classifier.Name{Found: n.Workload, Name: n.Name})
+		}
+	}
+	if slices.Equal(names, s.parts.Names) {
+		return
+	}
+	s.parts.Names = names
+	s.rebuild()
+}
+
 // setKnowledge takes what a configuration says of routes and scores.
 func (s *snapshots) setKnowledge(l []classifier.Ladder, providers []classifier.Provider, threshold float64, m *classifier.Model) {
 	s.mu.Lock()

@@ -40,6 +40,7 @@ type memory struct {
 	verdicts []schemas.Verdict
 	evidence []schemas.EvidenceRecord
 	policies []schemas.Policy
+	names    []schemas.Naming
 	kept     []schemas.SnapshotRecord
 	calls    []call
 	fail     func(token string, rows int) error
@@ -109,6 +110,9 @@ func (m *memory) InsertEvidence(ctx context.Context, token string, in []schemas.
 }
 func (m *memory) InsertPolicies(ctx context.Context, token string, in []schemas.Policy) error {
 	return take(m, ctx, token, in, &m.policies)
+}
+func (m *memory) InsertNames(ctx context.Context, token string, in []schemas.Naming) error {
+	return take(m, ctx, token, in, &m.names)
 }
 func (m *memory) InsertSnapshots(ctx context.Context, token string, in []schemas.SnapshotRecord) error {
 	return take(m, ctx, token, in, &m.kept)

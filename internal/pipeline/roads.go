@@ -22,6 +22,7 @@ type Inserter interface {
 	InsertVerdicts(ctx context.Context, token string, vs []schemas.Verdict) error
 	InsertEvidence(ctx context.Context, token string, es []schemas.EvidenceRecord) error
 	InsertPolicies(ctx context.Context, token string, ps []schemas.Policy) error
+	InsertNames(ctx context.Context, token string, ns []schemas.Naming) error
 	InsertSnapshots(ctx context.Context, token string, ss []schemas.SnapshotRecord) error
 }
 
@@ -87,6 +88,12 @@ func roads() []starter {
 			topic: schemas.TopicPolicies, insert: Inserter.InsertPolicies, place: func(p *schemas.Policy, offset int64) { p.Offset = offset },
 			check: func(p *schemas.Policy) string {
 				return first(missing("project", p.Project != ""), missing("workload", p.Workload != ""), missing("version", p.Version > 0), when("at", p.At))
+			},
+		},
+		&road[schemas.Naming]{
+			topic: schemas.TopicNames, insert: Inserter.InsertNames, place: func(n *schemas.Naming, offset int64) { n.Offset = offset },
+			check: func(n *schemas.Naming) string {
+				return first(missing("project", n.Project != ""), missing("workload", n.Workload != ""), missing("version", n.Version > 0), when("at", n.At))
 			},
 		},
 		&road[schemas.SnapshotRecord]{

@@ -117,6 +117,7 @@ func (s *simStore) InsertEvidence(context.Context, string, []schemas.EvidenceRec
 	return nil
 }
 func (s *simStore) InsertPolicies(context.Context, string, []schemas.Policy) error { return nil }
+func (s *simStore) InsertNames(context.Context, string, []schemas.Naming) error    { return nil }
 func (s *simStore) InsertSnapshots(context.Context, string, []schemas.SnapshotRecord) error {
 	return nil
 }

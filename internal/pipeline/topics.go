@@ -47,6 +47,7 @@ var topics = []topic{
 	{name: schemas.TopicEvidence, log: true, retention: forEver, maxBytes: recordBytes, dlq: true},
 	{name: schemas.TopicPolicies, log: true, retention: forEver, maxBytes: recordBytes, dlq: true},
 	{name: schemas.TopicSnapshots, retention: 7 * day, maxBytes: payloadBytes, dlq: true},
+	{name: schemas.TopicNames, log: true, retention: forEver, maxBytes: recordBytes, dlq: true},
 	{name: schemas.TopicKeys, log: true, retention: forEver, maxBytes: recordBytes},
 }
 

@@ -48,6 +48,7 @@ func TestTheQueriesOfTheDocumentationRunAndFindRows(t *testing.T) {
 		s.InsertDeclared(t.Context(), "", []schemas.Declared{{BootID: boot, FirstSeq: 201, LastSeq: 202, Reason: "spool_full", At: now}}),
 		s.InsertEvaluations(t.Context(), "", []schemas.Evaluation{{Project: project, Workload: "w", Candidate: "c", RequestTs: now, GradedAt: now, RequestID: uuid.NewString(), EvaluationID: uuid.NewString(), SamplingProbability: &p}}),
 		s.InsertVerdicts(t.Context(), "", []schemas.Verdict{{Project: project, Workload: "w", Candidate: "c", ComputedAt: now, Readiness: schemas.Collecting}}),
+		s.InsertNames(t.Context(), "", []schemas.Naming{{Project: project, Workload: "~w", Version: 1, Name: "w", At: now}}),
 		s.InsertPolicies(t.Context(), "", []schemas.Policy{{Project: project, Workload: "w", Version: 1, At: now}}),
 	); err != nil {
 		t.Fatal(err)

@@ -117,7 +117,7 @@ func migrations() (map[string]string, error) {
 		return nil, err
 	}
 	codes, words := rejectLists()
-	fill := strings.NewReplacer(append([]string{"/*codes*/", codes, "/*words*/", words}, cellLists()...)...)
+	fill := strings.NewReplacer(append([]string{"/*codes*/", codes, "/*words*/", words, "/*called*/", calledInViews}, cellLists()...)...)
 	files := map[string]string{}
 	for _, path := range names {
 		raw, err := fs.ReadFile(schemas.DDL, path)

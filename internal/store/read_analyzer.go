@@ -47,7 +47,11 @@ func (s *Store) Evaluations(ctx context.Context, project string, from, to time.T
 	for i := range evaluationColumns {
 		names = append(names, evaluationColumns[i].name)
 	}
-	sql := "SELECT " + strings.Join(names, ", ") + ` FROM gnomon.evaluations FINAL
+	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	sql := "SELECT " + strings.Replace(strings.Join(names, ", "), "workload", g.of("workload")+" AS workload", 1) + ` FROM gnomon.evaluations FINAL
 WHERE project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts < fromUnixTimestamp64Milli(?)`
 	return query(ctx, s, "evaluations", sql, scanEvaluation, project, from.UnixMilli(), to.UnixMilli())
 }
@@ -137,7 +141,11 @@ func (s *Store) RehearsalSpend(ctx context.Context, project string, at time.Time
 		workload string
 		cost     schemas.NanoUSD
 	}
-	rows, err := query(ctx, s, "rehearsal spend", `SELECT workload, sum(ifNull(candidate_cost, 0) + ifNull(grading_cost, 0)) FROM gnomon.evaluations FINAL
+	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := query(ctx, s, "rehearsal spend", `SELECT `+g.of("workload")+` AS workload, sum(ifNull(candidate_cost, 0) + ifNull(grading_cost, 0)) FROM gnomon.evaluations FINAL
 WHERE project = ? AND sampling_probability IS NOT NULL AND graded_at >= fromUnixTimestamp64Milli(?) AND graded_at < fromUnixTimestamp64Milli(?) GROUP BY workload`, func(row scanner) (r spend, err error) {
 		err = row.Scan(&r.workload, (*sum)(&r.cost))
 		return r, err

@@ -72,9 +72,13 @@ func (s *Store) Cells(ctx context.Context, project string, from, to time.Time) (
 	if err != nil {
 		return nil, err
 	}
+	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
 	sql, args := sp.cells("workload", "provider", "from_provider", "request_model", "served_model", "would_route", "simulated", "requests", "lost", "uncompared", "compared_estimated",
 		"compared_baseline_cost", "compared_would_cost", "compared_would_output_cost", "cost", "output_tokens")
-	sql = `SELECT workload, from_provider, request_model, would_route, toStartOfDay(hour) AS day, sum(requests), sum(lost), sum(uncompared), sum(compared_estimated), sumIf(requests, ` + cellRouted + `),
+	sql = `SELECT ` + g.of("workload") + ` AS workload, from_provider, request_model, would_route, toStartOfDay(hour) AS day, sum(requests), sum(lost), sum(uncompared), sum(compared_estimated), sumIf(requests, ` + cellRouted + `),
     sum(compared_baseline_cost), sum(compared_would_cost), sum(compared_would_output_cost), sum(cost), sum(output_tokens), max(simulated)
 FROM (` + sql + `) GROUP BY workload, from_provider, request_model, would_route, day ORDER BY workload, from_provider, request_model, would_route, day`
 	return query(ctx, s, "cells", sql, func(row scanner) (c analyzer.Cell, err error) {
@@ -91,9 +95,13 @@ func (s *Store) Traffic(ctx context.Context, project string, from, to time.Time)
 	if err != nil {
 		return nil, err
 	}
+	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
 	sql, args := sp.cells("workload", "provider", "from_provider", "request_model", "served_model", "would_route", "requests", "failed", "lost", "unpriced", "estimated", "fallbacks",
 		"cost", "baseline_cost", "would_cost")
-	sql = `SELECT workload, toStartOfDay(hour) AS day, sum(requests), sum(failed), sum(lost), sum(unpriced), sum(estimated), sumIf(requests, ` + cellWould + `), sumIf(requests, ` + cellRouted + `), sum(fallbacks),
+	sql = `SELECT ` + g.of("workload") + ` AS workload, toStartOfDay(hour) AS day, sum(requests), sum(failed), sum(lost), sum(unpriced), sum(estimated), sumIf(requests, ` + cellWould + `), sumIf(requests, ` + cellRouted + `), sum(fallbacks),
     sum(cost), sum(baseline_cost), sum(would_cost), sumIf(baseline_cost, ` + cellRouted + `), sumIf(cost, ` + cellRouted + `)
 FROM (` + sql + `) GROUP BY workload, day ORDER BY workload, day`
 	return query(ctx, s, "traffic", sql, func(row scanner) (t dashboards.Traffic, err error) {
@@ -110,10 +118,14 @@ func (s *Store) Rejects(ctx context.Context, project string, from, to time.Time)
 	if err != nil {
 		return nil, err
 	}
+	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
 	sql, args := sp.of("SELECT "+each(rejectColumns, "c.% AS %")+" FROM gnomon.rejects_1h FINAL ARRAY JOIN cells AS c WHERE (project, hour) IN (SELECT project, hour FROM gnomon.requests_1h FINAL WHERE {whole})",
 		"SELECT "+each(rejectDims, "%")+", toUInt64(1) AS requests FROM ("+rejectRows+" AND {cut}) WHERE reject != 0")
 	dims := each(rejectDims, "%")
-	sql = "SELECT " + dims + ", sum(requests) FROM (" + sql + ") GROUP BY " + dims + " ORDER BY " + dims
+	sql = "SELECT " + strings.Replace(dims, "workload", g.of("workload")+" AS workload", 1) + ", sum(requests) FROM (" + sql + ") GROUP BY " + dims + " ORDER BY " + dims
 	return query(ctx, s, "reject reasons", sql, func(row scanner) (r analyzer.RejectCount, err error) {
 		var rank, reject uint16
 		err = row.Scan(&r.Workload, &r.Provider, &r.RequestModel, &r.Candidate, &rank, &r.Routed, &reject, &r.Requests)

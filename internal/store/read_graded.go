@@ -23,7 +23,11 @@ type GradedInputs struct {
 // hold a baseline against itself.
 func (s *Store) Graded(ctx context.Context, project string, from, to time.Time) ([]GradedInputs, error) {
 	const period = "project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts < fromUnixTimestamp64Milli(?)"
-	const sql = `SELECT e.workload, e.request_model, e.candidate, e.cluster, e.probability, e.quality_baseline, e.quality_candidate, r.inputs, s.model, e.simulated
+	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	sql := `SELECT ` + g.of("e.workload") + `, e.request_model, e.candidate, e.cluster, e.probability, e.quality_baseline, e.quality_candidate, r.inputs, s.model, e.simulated
 FROM (SELECT request_id, workload, request_model, candidate, cluster, ifNull(sampling_probability, 0) AS probability, quality_baseline, quality_candidate, simulated
     FROM gnomon.evaluations FINAL WHERE ` + period + ` AND outcome != '` + string(schemas.OutcomeUngraded) + `' AND substring(candidate, position(candidate, '/') + 1) != request_model) AS e
 INNER JOIN (SELECT request_id, inputs, snapshot_hash FROM gnomon.requests FINAL WHERE ` + between + ` AND inputs != ''

@@ -138,10 +138,16 @@ func requestsWhere(f dashboards.RequestFilter) *where {
 	w := &where{}
 	w.add("project = ?", f.Project)
 	for _, c := range [][2]string{
-		{"workload", f.Workload}, {"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team},
+		{"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team},
 		{"user_id", f.User}, {"session", f.Session}, {"trace_id", f.Trace}, {"status", string(f.Status)}, {"arm", string(f.Arm)},
 	} {
 		w.equal(c[0], c[1])
+	}
+	switch {
+	case len(f.Recorded) > 1:
+		w.add("workload IN (" + strings.Trim(literals(f.Recorded), "[]") + ")")
+	default:
+		w.equal("workload", f.Workload)
 	}
 	switch f.Route {
 	case "would":
@@ -188,6 +194,10 @@ func (s *Store) Requests(ctx context.Context, f dashboards.RequestFilter) (dashb
 	limit := f.Limit
 	if limit <= 0 {
 		limit = 50
+	}
+	var err error
+	if f.Recorded, err = s.recorded(ctx, f.Project, f.Workload); err != nil {
+		return page, err
 	}
 	places, err := s.places(ctx, f, limit+1)
 	if err != nil || len(places) == 0 {

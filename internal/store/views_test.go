@@ -292,4 +292,5 @@ func TestPromisedViewsCanBeReadByAnyoneAndUnderTheSettingsOfToolsToo(t *testing.
 // views are the promised ones.
 var views = []string{
 	"completeness", "completeness_hourly", "spend_daily", "workloads", "would_routes", "rejects", "arms_daily", "latency_hourly", "rehearsals_daily", "latest_verdicts", "accepted_policies",
+	"workload_names",
 }

@@ -17,7 +17,11 @@ var _ whatif.Log = (*Store)(nil)
 // prompt into the class of the smallest size that holds it; what is beyond the
 // last is in the one after it.
 func (s *Store) WhatIf(ctx context.Context, project string, from, to time.Time, scores []uint16, sizes []uint32) ([]whatif.Cell, error) {
-	sql := `SELECT workload, ` + baseProvider + ` AS p, request_model, dialect, operation, service_tier, bypassed, baseline_reject = ` + fmt.Sprint(uint16(schemas.RejectClassifier)) + ` AS failed, gates,
+	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	sql := `SELECT ` + g.of("workload") + ` AS workload, ` + baseProvider + ` AS p, request_model, dialect, operation, service_tier, bypassed, baseline_reject = ` + fmt.Sprint(uint16(schemas.RejectClassifier)) + ` AS failed, gates,
     ` + placeOf("toUInt32(round(score * 65535))", scores) + ` AS bucket, ` + placeOf("input_tokens", sizes) + ` AS class, toStartOfDay(ts) AS day,
     status = 'lost' AS lost, baseline_cost IS NOT NULL AND audio_input_tokens + audio_output_tokens = 0 AS priced,
     count(), max(input_tokens), sum(input_tokens), sum(cache_read_tokens), sum(cache_write_tokens), sum(cache_write_1h_tokens), sum(output_tokens),

@@ -1,7 +1,7 @@
--- One row per project and workload, over all that is kept. baseline_cost and would_cost are over the same requests. Promised.
+-- One row per project and workload, over all that is kept. baseline_cost and would_cost are over the same requests. A workload that a person has named has its name. Promised.
 CREATE OR REPLACE VIEW gnomon.workloads AS
 SELECT
-    project, workload, min(ts) AS first_seen, max(ts) AS last_seen, count() AS requests, uniqCombined64(session) AS sessions,
+    project, /*called*/ AS workload, min(ts) AS first_seen, max(ts) AS last_seen, count() AS requests, uniqCombined64(session) AS sessions,
     countIf(status NOT IN ('ok', 'lost')) AS failed_requests, countIf(status = 'lost') AS lost_requests,
     countIf(status != 'lost' AND r.cost IS NULL) AS unpriced_requests, countIf(usage_source IN ('estimated', 'tokenizer')) AS estimated_requests,
     sum(ifNull(r.cost, 0)) AS cost,

@@ -1,8 +1,8 @@
 -- One row per request and candidate, in ladder order, with the reason as a word: 'chosen', or why not. A request for which no candidate was
--- looked at has one row with an empty candidate. Promised. The two lists are filled in from the codes of package schemas.
+-- looked at has one row with an empty candidate. A workload that a person has named has its name. Promised. The two lists are filled in from the codes of package schemas.
 CREATE OR REPLACE VIEW gnomon.rejects AS
 SELECT
-    project, workload, ts, request_id, if(baseline_provider = '', provider, baseline_provider) AS from_provider, request_model, would_route,
+    project, /*called*/ AS workload, ts, request_id, if(baseline_provider = '', provider, baseline_provider) AS from_provider, request_model, would_route,
     one.1 AS candidate, one.3 AS rank, transform(one.2, [/*codes*/], [/*words*/], 'unknown') AS reason
 FROM
 (

@@ -1,5 +1,5 @@
 -- One row per project, workload, policy version, mode, arm and UTC day, where a policy was in force: what treated and control requests cost and how
--- they fared. Both sums are over the same requests. Promised.
+-- they fared. Both sums are over the same requests. workload is as recorded: a version is one of its policy. Promised.
 CREATE OR REPLACE VIEW gnomon.arms_daily AS
 SELECT
     project, workload, policy_version, mode, arm, toDate(ts) AS day,

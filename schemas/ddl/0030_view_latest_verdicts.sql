@@ -1,4 +1,5 @@
--- The latest verdict of each workload, requested model and candidate. Amounts are US dollars a month; NULL where the verdict has none. Promised.
+-- The latest verdict of each workload, requested model and candidate. Amounts are US dollars a month; NULL where the verdict has none. What was said of a workload under a name that
+-- a person has replaced is left out. Promised.
 CREATE OR REPLACE VIEW gnomon.latest_verdicts AS
 SELECT
     project, workload, request_model, provider, candidate, v.at AS computed_at, v.readiness AS readiness, JSONExtractString(v.record, 'brief') AS brief,
@@ -18,5 +19,5 @@ SELECT
 FROM
 (
     SELECT project, workload, request_model, provider, candidate, max(l.computed_at) AS at, argMax(l.readiness, l.computed_at) AS readiness, argMax(l.record, l.computed_at) AS record
-    FROM gnomon.verdicts AS l GROUP BY project, workload, request_model, provider, candidate
+    FROM gnomon.verdicts AS l WHERE (project, workload) NOT IN (SELECT project, workload FROM gnomon.workload_names) GROUP BY project, workload, request_model, provider, candidate
 ) AS v

@@ -1,0 +1,130 @@
+package dashboards
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+// Names says what discovered workloads are called.
+type Names interface {
+	// List returns the accepted record of each workload of a project that was
+	// ever named.
+	List(project string) []schemas.Naming
+	// Rename calls discovered workloads by a name, and returns once that is
+	// accepted. Into permits a name that is in use.
+	Rename(ctx context.Context, r NameRequest) (NameResult, error)
+	// Unname takes a name back.
+	Unname(ctx context.Context, project, workload, actor, reason string) (NameResult, error)
+}
+
+// NameRequest asks for a name for discovered workloads.
+type NameRequest struct {
+	Project       string
+	Workloads     []string // as they were discovered
+	Name          string
+	Into          bool
+	Actor, Reason string
+}
+
+// NameResult is what was accepted.
+type NameResult struct {
+	Names    []schemas.Naming
+	Warnings []schemas.Warning
+}
+
+type nameBody struct {
+	Workloads []string `json:"workloads"`
+	Name      string   `json:"name"`
+	Into      bool     `json:"into"`
+	Reason    string   `json:"reason"`
+	Actor     string   `json:"actor"`
+}
+
+type unnameBody struct {
+	Workload string `json:"workload"`
+	Reason   string `json:"reason"`
+	Actor    string `json:"actor"`
+}
+
+// nameAnswer is what a discovered workload is called, as the API shows it.
+type nameAnswer struct {
+	Workload string    `json:"workload"`
+	Name     string    `json:"name"` // empty: the name was taken back
+	Version  uint32    `json:"version"`
+	Actor    string    `json:"actor"`
+	Reason   string    `json:"reason"`
+	At       time.Time `json:"at"`
+}
+
+func namesOf(list []schemas.Naming) []nameAnswer {
+	out := make([]nameAnswer, len(list))
+	for i, n := range list {
+		out[i] = nameAnswer{n.Workload, n.Name, n.Version, n.Actor, n.Reason, n.At}
+	}
+	return out
+}
+
+func (s *server) nameRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /api/v1/names", s.api(s.apiNames))
+	mux.HandleFunc("POST /api/v1/names", s.api(s.apiRename))
+	mux.HandleFunc("POST /api/v1/names/undo", s.api(s.apiUnname))
+}
+
+func (s *server) names(r *http.Request) (Names, string, error) {
+	p, err := s.project(r)
+	if err == nil && s.Names == nil {
+		err = errReadOnly
+	}
+	return s.Names, p, err
+}
+
+func (s *server) apiNames(r *http.Request) (any, error) {
+	names, project, err := s.names(r)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"project": project, "names": namesOf(names.List(project))}, nil
+}
+
+func (s *server) apiRename(r *http.Request) (any, error) {
+	names, project, err := s.names(r)
+	if err != nil {
+		return nil, err
+	}
+	var b nameBody
+	if err := readJSON(r, maxActionBody, &b); err != nil {
+		return nil, err
+	}
+	req := NameRequest{Project: project, Workloads: b.Workloads, Name: strings.TrimSpace(b.Name), Into: b.Into, Actor: orWord(b.Actor, "api"), Reason: strings.TrimSpace(b.Reason)}
+	if err := checkReason(req.Reason); err != nil {
+		return nil, err
+	}
+	return nameResult(names.Rename(r.Context(), req))
+}
+
+func (s *server) apiUnname(r *http.Request) (any, error) {
+	names, project, err := s.names(r)
+	if err != nil {
+		return nil, err
+	}
+	var b unnameBody
+	if err := readJSON(r, maxActionBody, &b); err != nil {
+		return nil, err
+	}
+	reason := strings.TrimSpace(b.Reason)
+	if err := checkReason(reason); err != nil {
+		return nil, err
+	}
+	return nameResult(names.Unname(r.Context(), project, b.Workload, orWord(b.Actor, "api"), reason))
+}
+
+func nameResult(r NameResult, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"names": namesOf(r.Names), "warnings": orEmpty(r.Warnings)}, nil
+}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gnomon-llm/gnomon/schemas"
+)
+
+var nameColumns = []column[schemas.Naming]{
+	col("project", func(n *schemas.Naming) string { return n.Project }),
+	col("workload", func(n *schemas.Naming) string { return n.Workload }),
+	col("version", func(n *schemas.Naming) uint32 { return n.Version }),
+	col("replaces", func(n *schemas.Naming) uint32 { return n.Replaces }),
+	at("at", func(n *schemas.Naming) time.Time { return n.At }),
+	col("offset", func(n *schemas.Naming) int64 { return n.Offset }),
+	col("name", func(n *schemas.Naming) string { return n.Name }),
+	col("actor", func(n *schemas.Naming) string { return n.Actor }),
+	col("reason", func(n *schemas.Naming) string { return n.Reason }),
+	col("record", func(n *schemas.Naming) string { return record(n) }),
+}
+
+// InsertNames stores what discovered workloads are called.
+func (s *Store) InsertNames(ctx context.Context, token string, ns []schemas.Naming) error {
+	return insert(ctx, s, "names", token, nameColumns, ns)
+}
+
+// calledInViews is what a recorded workload is called, as views say it: names
+// are few, and are read once before the rows.
+const calledInViews = `toLowCardinality(transform(concat(project, '/', workload),
+        tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 1),
+        tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 2), toString(workload)))`
+
+// given are the names that people gave discovered workloads of one project.
+type given struct{ found, names []string }
+
+// named reads them. A reader that sees a new name a moment before its proxies do
+// shows the same requests: those of before are looked up, those to come have it.
+func (s *Store) named(ctx context.Context, project string) (g given, err error) {
+	rows, err := query(ctx, s, "names of workloads", "SELECT workload, name FROM gnomon.workload_names WHERE project = ? ORDER BY workload", func(row scanner) (p [2]string, err error) {
+		return p, row.Scan(&p[0], &p[1])
+	}, project)
+	for _, r := range rows {
+		g.found, g.names = append(g.found, r[0]), append(g.names, r[1])
+	}
+	return g, err
+}
+
+// of is SQL for what the workload in a column is called.
+func (g given) of(column string) string {
+	if len(g.found) == 0 {
+		return column
+	}
+	return "toLowCardinality(transform(toString(" + column + "), " + literals(g.found) + ", " + literals(g.names) + ", toString(" + column + ")))"
+}
+
+// recorded returns the names under which a workload's requests were recorded.
+func (g given) recorded(name string) []string {
+	all := []string{name}
+	for i, n := range g.names {
+		if n == name {
+			all = append(all, g.found[i])
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// recorded returns the names under which a workload's requests were recorded.
+func (s *Store) recorded(ctx context.Context, project, workload string) ([]string, error) {
+	if workload == "" {
+		return nil, nil
+	}
+	g, err := s.named(ctx, project)
+	return g.recorded(workload), err
+}
+
+// literals is an array of strings as SQL.
+func literals(list []string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = "'" + escape.Replace(s) + "'"
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
