@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing fuzz bench-store weights lint engine e2e chaos browser test-kafka clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing fuzz bench-store weights lint engine e2e chaos chaos-load browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -78,6 +78,11 @@ e2e: build ## the official SDKs of OpenAI and Anthropic against bin/gnomon; Clic
 CHAOS_SEEDS ?= 50
 chaos: engine ## kill, stop, tear, fill disks and set clocks wrong under load, and hold the store against what clients saw (CHAOS_SEEDS=50 CHAOS="-seed 7")
 	@$(GO) run ./e2e/chaos -seeds $(CHAOS_SEEDS) $(CHAOS)
+
+LOAD_SECONDS ?= 60
+LOAD_RATE ?= 2000
+chaos-load: engine ## a load for LOAD_SECONDS=60 undisturbed, and as long while every process is killed once: lost, twice, p99, memory (LOAD_RATE=2000)
+	@$(GO) run ./e2e/chaos -bin $(BIN) -figure $(LOAD_SECONDS) -rate $(LOAD_RATE)
 
 browser: ## the console in headless Chromium, against a running gnomon (GNOMON_CONSOLE_URL)
 	@cd e2e/browser && npm ci --no-audit --no-fund --silent && npm test

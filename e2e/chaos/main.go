@@ -36,10 +36,21 @@ func main() {
 	flag.StringVar(&o.only, "fault", "", "only the fault of this name")
 	sabotaged := flag.Bool("sabotage", false, "take each safeguard away in turn, and show that it is noticed within -seeds seeds")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders of seeds that fail")
+	var f figure
+	flag.IntVar(&f.seconds, "figure", 0, "measure instead: a load for so many seconds undisturbed, and as long while everything is killed once")
+	flag.IntVar(&f.rate, "rate", 2000, "with -figure: requests a second")
+	flag.DurationVar(&f.takes, "takes", 20*time.Millisecond, "with -figure: the provider's time for an answer")
 	flag.Parse()
 	ownMounts()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if f.seconds > 0 {
+		if err := measured(ctx, o, &f); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	failed, err := chaos(ctx, o, *first, *seeds, *sabotaged)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -47,6 +58,23 @@ func main() {
 	if failed > 0 || err != nil || ctx.Err() != nil {
 		os.Exit(1)
 	}
+}
+
+// measured measures the binary that is named: one that is built for its clock to
+// be set is not what people run.
+func measured(ctx context.Context, o options, f *figure) (err error) {
+	if o.bin == "" {
+		return errors.New("-figure needs -bin, the binary to be measured")
+	}
+	if o.bin, err = filepath.Abs(o.bin); err != nil {
+		return err
+	}
+	if o.kafka != "" {
+		if err := useKafka(&o); err != nil {
+			return err
+		}
+	}
+	return f.measure(ctx, o)
 }
 
 // chaos does what the flags ask for, and says how many seeds failed.

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -28,6 +29,7 @@ type process struct {
 	cmd                        *exec.Cmd
 	log                        *os.File
 	mounts                     []string
+	pid                        atomic.Int64
 
 	mu   sync.Mutex
 	away []span // when it was not to be relied on
@@ -187,6 +189,7 @@ func (p *process) start() error {
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
+	p.pid.Store(int64(p.cmd.Process.Pid))
 	go func() {
 		if p.until(context.Background(), time.Minute, p.ready) != nil {
 			return
