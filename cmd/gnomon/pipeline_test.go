@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,7 +20,13 @@ import (
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-func TestMain(m *testing.M) { embeddedtest.Main(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(policyChildEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, policyChild(dir))
+		os.Exit(1)
+	}
+	embeddedtest.Main(m)
+}
 
 // both sends a history through the topics and into memory.
 type both struct {
