@@ -155,6 +155,11 @@ type Heartbeat struct {
 	LastSeq  uint64    `json:"last_seq"`
 }
 
+// ReasonDiskLost is the reason of what a person declared with gnomon declare-lost:
+// the disk of a proxy is gone, and what only its spool held with it. Such a range is
+// never acknowledged: should the disk come back, its spool still has its events.
+const ReasonDiskLost = "disk_lost"
+
 // Declared says that the events of a sequence range are gone, ids and all.
 type Declared struct {
 	Version  string    `json:"schema_version"`

@@ -112,7 +112,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(a.dlqCmd())
+	root.AddCommand(a.dlqCmd(), a.declareLostCmd())
 	f := root.PersistentFlags()
 	f.StringVarP(&a.configFile, "config", "c", os.Getenv("GNOMON_CONFIG"), "configuration file (default gnomon.yaml here, if there is one)")
 	f.StringVar(&a.project, "project", "", "project (default: the configured one)")

@@ -19,6 +19,7 @@ type fault struct {
 	tear  int    // records that it takes from the disk: requests of which nothing may be left
 	drops bool   // whole answers may be dropped and declared
 	disk  string // the folder that needs a disk of its own; "": none
+	gone  bool   // may take a proxy's life with all that tells of it: somebody has to declare it
 	once  bool   // after nothing but this each row is sent to the store's table once
 }
 
@@ -75,6 +76,21 @@ var faults = []fault{
 		})
 		if err != nil {
 			return err
+		}
+		return p.start()
+	}},
+	// What it accepted after its last heartbeat is not known to anybody: a second's worth, and more on a busy machine.
+	{name: "a proxy's disk is lost", gone: true, drops: true, tear: 300, do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
+		p := anyFront(w, rnd)
+		p.kill()
+		names, err := filepath.Glob(filepath.Join(p.folder("spool"), "*"))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
 		}
 		return p.start()
 	}},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -199,7 +200,15 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 			return c, told, err
 		}
 	}
-	if err := w.back.until(ctx, o.settle, func() error { return w.settled(ended) }); err != nil {
+	stands := map[string]time.Time{}
+	person := slices.ContainsFunc(plan, func(f fault) bool { return f.gone })
+	if err := w.back.until(ctx, o.settle, func() error {
+		err := w.settled(ended)
+		if err != nil && person {
+			err = errors.Join(err, w.declareGone(stands))
+		}
+		return err
+	}); err != nil {
 		c, _ = w.judge(l, plan)
 		if o.keep {
 			w.stacks() // what they wait for goes to their logs

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"os/exec"
 	"strconv"
 	"time"
 )
@@ -39,6 +41,39 @@ func (w *world) settled(since time.Time) error {
 	if len(open) > 0 {
 		return fmt.Errorf("not accounted for (boot id, proxy, accepted, stored, declared): %v", open)
 	}
+	return nil
+}
+
+// patience is how long the difference of a life stands until a person is called.
+const patience = 15 * time.Second
+
+// declareGone does what an operator does when a proxy's disk is gone: a life whose
+// difference has stood for so long is declared. It is called until everything is
+// settled.
+func (w *world) declareGone(stands map[string]time.Time) error {
+	open, err := w.back.rows("SELECT boot_id, difference FROM gnomon.completeness WHERE difference > 0")
+	if err != nil {
+		return err
+	}
+	now := map[string]time.Time{}
+	for _, l := range open {
+		key := l[0] + " " + l[1]
+		now[key] = time.Now()
+		if since, stood := stands[key]; stood {
+			now[key] = since
+		}
+		if time.Since(now[key]) < patience {
+			continue
+		}
+		cmd := exec.Command(w.back.bin, "declare-lost", "--silent", "-48h", l[0]) // its clock may have been ahead
+		cmd.Env, cmd.Dir = w.beside.env, w.beside.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("gnomon declare-lost: %w: %s", err, out)
+		}
+		delete(now, key)
+	}
+	clear(stands)
+	maps.Copy(stands, now)
 	return nil
 }
 

@@ -327,6 +327,9 @@ func (b *batch[T]) sequences(seq func(*T) (uint64, uint64), add func(boot, lo, h
 	}
 	for i := range b.declared {
 		d := &b.declared[i]
+		if d.Reason == schemas.ReasonDiskLost {
+			continue // nobody has its events: a spool that comes back must keep them
+		}
 		add(d.BootID, d.FirstSeq, d.LastSeq)
 	}
 }
