@@ -54,7 +54,7 @@ fuzz: ## every fuzz target of the main module, one after the other, FUZZTIME eac
 weights: build ## train the shipped weights anew from graded rows (GRADED=folder of *.jsonl.gz), to the same bytes
 	@$(BIN) train $(GRADED)/*.jsonl.gz --out classifier/weights.bin
 
-# Chaos seed 4041 kills a broker, a proxy and both ingesters (one with its engine); it prints its schedule.
+# Chaos prints the schedule of its seed; -bin sets no clock, and needs no other build.
 test-kafka: build ## a seed of chaos and the pipeline's tests on three brokers of Apache Kafka (needs Java 17 and Maven, or skips)
 	@deploy/kafka-test/cluster.sh run sh -c '$(GO) run ./e2e/chaos -bin $(BIN) -kafka $$KAFKA_TEST_DIR -seed 4041 && \
 		$(GO) test -count=1 -timeout 5m ./internal/pipeline'; rc=$$?; \

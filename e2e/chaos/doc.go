@@ -8,11 +8,13 @@
 // be found in the store exactly once, or be declared, and nothing else may be
 // there.
 //
-//	go run ./e2e/chaos -bin bin/gnomon -seeds 50
+//	go run ./e2e/chaos -seeds 50
 //
 // A failing seed prints its schedule; -seed runs it again. The schedule is the
 // seed's, the moments at which the kernel runs what are not, so a seed that
 // failed once may pass: its schedule is kept as a test all the same.
+//
+// -figure measures instead: what clients feel of all that, and what it takes.
 //
 // What it does not do: it does not cut the power. What a disk may lose then is
 // tried call by call in internal/spool's crash test. A partition is a stopped

@@ -145,6 +145,9 @@ func one(ctx context.Context, o options, seed uint64) bool {
 	return err == nil
 }
 
+// errNotUp says that a run did not begin: it shows nothing of what is tried.
+var errNotUp = errors.New("not everything started")
+
 // run is one seed: load, faults, and the reckoning. It returns the schedule with
 // the moment of each fault.
 func run(ctx context.Context, o options, seed uint64) (c counts, told []string, err error) {
@@ -171,7 +174,7 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 	w, err := build(ctx, o, dir, p.URL, plan)
 	defer func() { w.close(err != nil && o.keep) }()
 	if err != nil {
-		return c, nil, err
+		return c, nil, fmt.Errorf("%w: %w", errNotUp, err)
 	}
 	loadCtx, endLoad := context.WithTimeout(ctx, o.load)
 	defer endLoad()

@@ -79,7 +79,7 @@ func (w *world) watchTable(ctx context.Context, plan []fault) (most func() int) 
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			got, err := w.back.rows("SELECT count() - uniqExact(request_id) FROM gnomon.requests")
+			got, err := w.back.rows("SELECT count() - uniqExact(request_id, revision) FROM gnomon.requests")
 			if err == nil {
 				more, _ := strconv.Atoi(got[0][0])
 				n = max(n, more)

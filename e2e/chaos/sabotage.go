@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -35,7 +36,12 @@ func sabotageAll(ctx context.Context, o options, first uint64, seeds int) error 
 					return err
 				}
 			}
-			if _, _, err := run(ctx, o, first+i); err != nil {
+			_, _, err := run(ctx, o, first+i)
+			if errors.Is(err, errNotUp) {
+				said += fmt.Sprintf(", seed %d did not start", first+i)
+				continue
+			}
+			if err != nil {
 				said = fmt.Sprintf("seed %d: %s", first+i, strings.SplitN(err.Error(), "\n", 2)[0])
 				break
 			}

@@ -66,7 +66,7 @@ func build(ctx context.Context, o options, dir, upstream string, plan []fault) (
 	if err := w.back.start(); err != nil {
 		return w, err
 	}
-	if err := w.back.until(ctx, 30*time.Second, w.back.ready); err != nil {
+	if err := w.back.until(ctx, o.settle, w.back.ready); err != nil {
 		return w, err
 	}
 	w.relay = newRelay(w.back.store)
@@ -105,7 +105,7 @@ func build(ctx context.Context, o options, dir, upstream string, plan []fault) (
 		}
 	}
 	for _, p := range append([]*process{w.beside}, w.fronts...) {
-		if err := p.until(ctx, 30*time.Second, p.ready); err != nil {
+		if err := p.until(ctx, o.settle, p.ready); err != nil {
 			return w, err
 		}
 	}
