@@ -95,7 +95,7 @@ func (s *server) funcs() template.FuncMap {
 		"gates":       gateNames,
 		"candidateof": func(v *schemas.Verdict) string { return shortModel(v.Candidate) },
 		"undo":        undo, "shell": shellWord, "upper": strings.ToUpper,
-		"deref": func(f *float64) float64 { return *f }, "derefp": func(f *float32) float64 { return float64(*f) }, "derefu": func(u *uint32) uint32 { return *u },
+		"deref": func(f *float64) float64 { return *f }, "fixed": func(n uint16) float64 { return float64(n) / 65535 }, "derefp": func(f *float32) float64 { return float64(*f) }, "derefu": func(u *uint32) uint32 { return *u },
 		"dayof": func(d time.Time) string {
 			if d.Equal(s.Now().UTC().Truncate(24 * time.Hour)) {
 				return d.Format("2 Jan") + " so far"

@@ -63,6 +63,9 @@ type Point struct {
 	// a share of 1; null unless Evidence is measured.
 	Quality  *schemas.Interval `json:"quality"`
 	Evidence Evidence          `json:"evidence"`
+	// Adequate is the mean chance of a routed request that the candidate's answer
+	// is no worse, as the workload's graded pairs are calibrated; null without.
+	Adequate *schemas.Interval `json:"adequate"`
 	Pairs    int               `json:"pairs"`   // graded, behind Quality
 	Covered  float64           `json:"covered"` // share of the routed requests where pairs were graded
 	// Beaten: another point saves as much or more and is no worse.

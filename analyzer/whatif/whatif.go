@@ -23,7 +23,7 @@ type Question struct {
 
 	// Parts are the ladders to ask about, what models can do, where they are and
 	// what they cost; and the policies in force and the draft threshold, for
-	// today's point.
+	// today's point; and the evidence, for what it makes expect of a request.
 	Parts  classifier.Parts
 	Prices *savings.Book
 }
@@ -42,6 +42,7 @@ type world struct {
 	today      *classifier.Snapshot // what is in force
 	lengths    map[route]projection.Length
 	known      map[route][]estimate
+	expect     map[route]schemas.Calibration
 }
 
 // Ask scores the log again.
@@ -57,6 +58,7 @@ func Ask(ctx context.Context, log Log, q Question) (*Result, error) {
 		return nil, err
 	}
 	w.known, w.lengths = w.qualities(evals), lengths(evals)
+	w.expect = w.calibrations()
 	w.snapshots()
 	r := w.answer(cells)
 	r.Elapsed = time.Since(began)
@@ -180,6 +182,7 @@ var notes = []string{
 	"Amounts are exact sums of recorded tokens at list prices of the day (at noon UTC), times the measured output length where there is one; a sum of many requests is rounded once.",
 	"A candidate's cache is taken to be as warm as the baseline's was; saving_month_cold is with nothing in it.",
 	"Requested output ceilings are not part of the sums: a request that asks for more than a candidate can give is counted as routable.",
+	"Adequate is of the routed requests: the calibrated chance that the candidate's answer is no worse, as proxies record it; a forecast.",
 	"Quality is over all requests of a workload, from graded pairs weighted by the inverse of their probability, intervals over sessions at 95 %; not safe under peeking.",
 }
 
@@ -380,6 +383,7 @@ func (w *world) point(t *tally, bucket int, total uint64, days []time.Time) Poin
 	p.SavingMonth, p.SavingLo, p.SavingHi = saving.sum, saving.lo, saving.hi
 	p.SavingCold = month(days, upTo(t.cold, bucket, len(days)), upTo(t.saved, bucket, len(days))).sum
 	p.quality(t.routed, w.known, bucket, total)
+	p.Adequate = w.adequate(t.routed, bucket)
 	return p
 }
 

@@ -29,6 +29,15 @@ func (n *node) whatIf(ctx context.Context, ask dashboards.WhatIf) (*whatif.Resul
 		Project: ask.Project, Ladders: slices.Clone(ladders(n.live.Load())), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
 		Policies: n.keeper.Latest(), DraftThreshold: n.c.Proxy.DraftThreshold,
 	}
+	verdicts, err := reader.Verdicts(ctx, ask.Project)
+	if err != nil {
+		return nil, err
+	}
+	for i := range verdicts {
+		if v := &verdicts[i]; v.Quality.Adequacy != nil {
+			parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: v.Workload, RequestModel: v.RequestModel, Candidate: v.Candidate, Adequacy: *v.Quality.Adequacy})
+		}
+	}
 	for _, l := range ask.Ladders {
 		parts.Ladders = slices.DeleteFunc(parts.Ladders, func(have classifier.Ladder) bool { return have.Baseline == l.Baseline })
 		parts.Ladders = append(parts.Ladders, l)
@@ -130,10 +139,10 @@ func writeWhatIf(w io.Writer, r *whatif.Result, all bool) {
 		f := &r.Workloads[i]
 		fmt.Fprintf(w, "\n%s  %s requests, %s a month at the models asked for\n", f.Workload, report.Count(int64(f.Requests)), report.Money(f.BaselineMonth))
 		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "  threshold\trouted\twould save a month\tquality, all requests\tevidence")
+		fmt.Fprintln(t, "  threshold\trouted\twould save a month\tquality, all requests\troutes no worse\tevidence")
 		for k := range f.Points {
 			if p := &f.Points[k]; all || p.Draft || k%2 == 1 {
-				fmt.Fprintf(t, "  %.3g%s\t%.0f %%\t%s\t%s\t%s\n", p.Threshold, draftMark(p), 100*p.RoutedShare, savingOf(p), qualityOf(p), evidenceWords(p))
+				fmt.Fprintf(t, "  %.3g%s\t%.0f %%\t%s\t%s\t%s\t%s\n", p.Threshold, draftMark(p), 100*p.RoutedShare, savingOf(p), qualityOf(p), adequateOf(p), evidenceWords(p))
 			}
 		}
 		_ = t.Flush()
@@ -157,6 +166,13 @@ func savingOf(p *whatif.Point) string {
 		return report.Money(p.SavingMonth)
 	}
 	return fmt.Sprintf("%s [%s … %s]", report.Money(p.SavingMonth), report.Money(*p.SavingLo), report.Money(*p.SavingHi))
+}
+
+func adequateOf(p *whatif.Point) string {
+	if p.Adequate == nil {
+		return "not known"
+	}
+	return fmt.Sprintf("%.1f %% [%.1f … %.1f]", 100*p.Adequate.Point, 100*p.Adequate.Lo, 100*p.Adequate.Hi)
 }
 
 func qualityOf(p *whatif.Point) string {
