@@ -147,7 +147,49 @@ func TestBenchRoutingLatency(t *testing.T) {
 	if allocs != 0 || len(shipped) > 1<<20 {
 		t.Errorf("%v allocations, %d bytes of weights", allocs, len(shipped))
 	}
+	timeBySize(s)
 	if p99 > 50*time.Microsecond {
 		t.Logf("p99 %s is above the floor: on a busy machine take it again", p99)
 	}
+}
+
+// timeBySize prints what a request of a size costs, beside a bare skim of it, and
+// how many decisions a core takes in a second. Of many runs the least half: what
+// else the machine does is not ours.
+func timeBySize(s *Snapshot) {
+	in := testInputs()
+	middling := func(runs int, f func()) time.Duration {
+		took := make([]time.Duration, runs)
+		for i := range took {
+			start := time.Now()
+			f()
+			took[i] = time.Since(start)
+		}
+		slices.Sort(took)
+		return took[runs/4]
+	}
+	for _, size := range []int{1 << 10, 4 << 10, 1 << 20} {
+		body := sized(size)
+		runs := min(20_000, 400<<20/size)
+		skim := middling(runs, func() { r := reader{b: body}; r.skip() })
+		whole := middling(runs, func() {
+			in.Features, in.Assessment = Assess(chat, body)
+			Decide(&in, s)
+		})
+		fmt.Printf("R10 a request of %d bytes: %s; a bare skim of it %s\n", len(body), whole, skim)
+	}
+	in = testInputs()
+	const batch = 1000
+	each := middling(500, func() {
+		for range batch {
+			Decide(&in, s)
+		}
+	})
+	fmt.Printf("R10 Decide alone: %.2f million a second\n", float64(batch)/each.Seconds()/1e6)
+}
+
+// sized is a request of so many bytes, one question of a usual conversation.
+func sized(n int) []byte {
+	const frame = `{"model":"gpt-4o","temperature":0.2,"messages":[{"role":"system","content":"You are a support assistant."},{"role":"user","content":%q}]}`
+	return fmt.Appendf(nil, frame, prose(n-len(frame)-8))
 }

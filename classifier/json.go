@@ -114,26 +114,49 @@ const (
 	highs = 0x8080808080808080
 )
 
-// text reads the string that stands next and returns its content. Eight bytes
-// are looked at at once: most of a body is text.
+// stops marks, in the highest bit of its byte, the first byte of x that ends a
+// run of plain text: a quote, a backslash, a control character.
+func stops(x uint64) uint64 {
+	quote, slash := x^(ones*'"'), x^(ones*'\\')
+	return (quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x
+}
+
+// plainRun returns where the run of plain text that begins at i ends, or is too
+// short to be looked at eight bytes at once.
+func (r *reader) plainRun(i int) int {
+	b := r.b
+	var above uint64
+	for ; len(b)-i >= 32; i += 32 {
+		eight := b[i : i+32 : i+32]
+		v, w := binary.LittleEndian.Uint64(eight), binary.LittleEndian.Uint64(eight[8:])
+		x, y := binary.LittleEndian.Uint64(eight[16:]), binary.LittleEndian.Uint64(eight[24:])
+		if (stops(v)|stops(w)|stops(x)|stops(y))&highs != 0 {
+			break
+		}
+		above |= v | w | x | y
+	}
+	for ; len(b)-i >= 8; i += 8 {
+		x := binary.LittleEndian.Uint64(b[i : i+8])
+		above |= x // what stands behind the stop may count, too: at worst UTF-8 is checked for nothing
+		if stop := stops(x) & highs; stop != 0 {
+			i += bits.TrailingZeros64(stop) / 8
+			break
+		}
+	}
+	if above&highs != 0 {
+		r.high = true
+	}
+	return i
+}
+
+// text reads the string that stands next and returns its content. Its plain runs
+// are looked at 32 bytes at once: most of a body is text.
 func (r *reader) text() span {
 	r.i++ // the quote
 	s := span{from: r.i}
 	b := r.b
 	for {
-		for r.i+8 <= len(b) {
-			x := binary.LittleEndian.Uint64(b[r.i:])
-			quote, slash := x^(ones*'"'), x^(ones*'\\')
-			stop := ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x) & highs
-			if x&highs != 0 {
-				r.high = true
-			}
-			if stop != 0 {
-				r.i += bits.TrailingZeros64(stop) / 8
-				break
-			}
-			r.i += 8
-		}
+		r.i = r.plainRun(r.i)
 		if r.i >= len(b) {
 			r.fail()
 			return span{}
