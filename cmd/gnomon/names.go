@@ -51,11 +51,15 @@ func (a nameActions) Rename(ctx context.Context, r dashboards.NameRequest) (dash
 	if err != nil {
 		return dashboards.NameResult{}, refusal(err)
 	}
-	result, err := a.propose(ctx, records...)
-	for _, n := range result.Names {
-		if !f.Seen(n.Workload) {
-			result.Warnings = append(result.Warnings, schemas.Warning{Code: "workload_unseen", Text: "no request of " + n.Workload + " is stored of the last 30 days: is it spelt as gnomon workloads has it?"})
+	var unseen []schemas.Warning
+	for _, n := range records { // asked before: afterwards its requests are another's
+		if n.Replaces == 0 && !f.Seen(n.Workload) {
+			unseen = append(unseen, schemas.Warning{Code: "workload_unseen", Text: "no request of " + n.Workload + " is stored of the last 30 days: is it spelt as gnomon workloads has it?"})
 		}
+	}
+	result, err := a.propose(ctx, records...)
+	result.Warnings = append(result.Warnings, unseen...)
+	for _, n := range result.Names {
 		if _, ok := a.c().Workloads[n.Workload]; ok {
 			result.Warnings = append(result.Warnings, schemas.Warning{Code: "workload_configured", Text: "the configuration's workloads." + n.Workload + " applies to nothing from now on: call it " + n.Name + " there, too"})
 		}
