@@ -70,7 +70,7 @@ lint: ## gofmt, vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 # Clients that cannot be brought are skipped, and the tests say so.
-e2e: build ## the official SDKs of OpenAI and Anthropic against bin/gnomon; ClickHouse's clients and kcat against what it brings along
+e2e: build ## the official SDKs of Go, npm (where it is) and PyPI (where Python is) against bin/gnomon: the same as directly; planted secrets; ClickHouse's clients and kcat against what it brings along
 	@cd e2e/clients && (npm ci --no-audit --no-fund --silent || echo "@clickhouse/client could not be installed")
 	@cd e2e/clients && (python3 -m venv .venv && .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt || echo "clickhouse-connect could not be installed")
 	@cd e2e/sdk && E2E_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 10m ./...
