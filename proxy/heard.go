@@ -79,6 +79,11 @@ func (h *heard) appendTo(b []byte) []byte {
 	return b
 }
 
+// held is how much memory it takes, in bytes.
+func (h *heard) held() int64 {
+	return int64((h.kept + chunkBytes - 1) / chunkBytes * chunkBytes)
+}
+
 // free gives the memory back.
 func (h *heard) free() {
 	for c := h.first; c != nil; {

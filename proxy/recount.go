@@ -22,13 +22,16 @@ type Amend func(context.Context, *schemas.RequestEvent) error
 
 // Bounds of what waits to be counted. Past them the first record stands.
 const (
-	maxRecounts     = 128
+	maxRecounts     = 1024
 	maxRecountBytes = 32 << 20
+	maxRecountTexts = maxTexts / 2 // the other half is for streams that go on
 	// recountDrain is how long is gone on with at the end.
 	recountDrain = 2 * time.Second
 	// recountRest is how much longer the worker rests than it has counted: whoever
-	// has streams broken off by the hundred gets at most a quarter of a core.
-	recountRest = 3
+	// has streams broken off by the hundred gets at most a quarter of a core. Only
+	// building a vocabulary, once, takes so long that the bound of the rest counts.
+	recountRest    = 3
+	maxRecountRest = time.Second
 )
 
 // recounts are requests whose usage was estimated from bytes and whose text is
@@ -41,6 +44,7 @@ type recounts struct {
 	texts texts
 	queue chan *recount
 	bytes atomic.Int64 // of bodies that wait
+	heard atomic.Int64 // of streams' texts that wait
 }
 
 // recount is one request to be counted.
@@ -55,7 +59,8 @@ type recount struct {
 	answer *dialect.Reader // a JSON answer, kept whole
 	prompt []byte          // the request's body, where its tokens are not stated
 	spoken string          // the dialect of prompt
-	bytes  int64
+	bytes  int64           // of answer and prompt
+	waits  int64           // of heard's memory
 	notes  schemas.Notes
 }
 
@@ -99,7 +104,8 @@ func (x *exchange) recount(ev *schemas.RequestEvent, d *Decided) {
 }
 
 func (q *recounts) offer(r *recount) bool {
-	if q.bytes.Add(r.bytes) <= maxRecountBytes {
+	r.waits = r.heard.held()
+	if bytes, texts := q.bytes.Add(r.bytes), q.heard.Add(r.waits); bytes <= maxRecountBytes && texts <= maxRecountTexts {
 		select {
 		case q.queue <- r:
 			return true
@@ -112,6 +118,7 @@ func (q *recounts) offer(r *recount) bool {
 
 func (q *recounts) done(r *recount) {
 	q.bytes.Add(-r.bytes)
+	q.heard.Add(-r.waits)
 	r.heard.free()
 }
 
@@ -130,7 +137,7 @@ func (p *Proxy) Recount(ctx context.Context, amend Amend) error {
 		select {
 		case <-ctx.Done():
 		case r := <-q.queue:
-			rest.Reset(recountRest * p.recountOne(ctx, r, amend))
+			rest.Reset(min(recountRest*p.recountOne(ctx, r, amend), maxRecountRest))
 		}
 	}
 	return p.recountLeft(ctx, amend)

@@ -232,7 +232,7 @@ func (r *rig) price(ev schemas.RequestEvent) schemas.OptUSD {
 func (r *rig) nothingHeld() {
 	r.t.Helper()
 	q := &r.p.recounts
-	eventually(r.t, "all memory is given back", func() bool { return q.texts.bytes.Load() == 0 && q.bytes.Load() == 0 })
+	eventually(r.t, "all memory is given back", func() bool { return q.texts.bytes.Load() == 0 && q.bytes.Load() == 0 && q.heard.Load() == 0 })
 }
 
 func TestWhatIsStatedIsNotCounted(t *testing.T) {
@@ -294,23 +294,50 @@ func TestAFailingCountLeavesTheEstimateAndTheNext(t *testing.T) {
 func TestOverloadDropsCountsAndNeverWaits(t *testing.T) {
 	r := newRig(t, counting(letters))
 	r.up.handle(func(c *call) {
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks(openAIStream(`"`+strings.Repeat("x", 3000)+`"`)))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks(openAIStream(`"`+strings.Repeat("x", 60_000)+`"`)))
 		c.Close()
 	})
-	const sent = maxRecounts + 20
+	const chunksEach = (60_000 + chunkBytes - 1) / chunkBytes
+	const fit = maxRecountTexts / (chunksEach * chunkBytes)
+	const sent = fit + 20
 	for range sent {
 		ask(t, r.addr, post("/v1/chat/completions", saidStream))
 	}
 	r.event(sent)
-	eventually(t, "what is too much is dropped", func() bool { return r.outcomes("dropped") == sent-maxRecounts })
-	if held := r.p.recounts.texts.bytes.Load(); held > 2*maxRecounts*chunkBytes {
+	eventually(t, "what is too much is dropped", func() bool { return r.outcomes("dropped") == sent-fit })
+	if held := r.p.recounts.texts.bytes.Load(); held > maxRecountTexts {
 		t.Errorf("%d bytes are held", held)
 	}
 	var got amended
 	stop := r.recounting(got.take)
-	eventually(t, "what waited is counted", func() bool { return got.len() == maxRecounts })
+	eventually(t, "what waited is counted", func() bool { return got.len() == fit })
 	stop()
 	r.nothingHeld()
+}
+
+func TestTheBodiesAndTheNumberOfWhatWaitsAreBounded(t *testing.T) {
+	q := recounts{queue: make(chan *recount, maxRecounts)}
+	taken := 0
+	for range 2 * maxRecounts {
+		if q.offer(&recount{bytes: 1 << 10}) {
+			taken++
+		}
+	}
+	if taken != maxRecounts || q.bytes.Load() != maxRecounts<<10 {
+		t.Errorf("%d wait, with %d bytes", taken, q.bytes.Load())
+	}
+	for range maxRecounts {
+		q.done(<-q.queue)
+	}
+	taken = 0
+	for range 100 {
+		if q.offer(&recount{bytes: 1 << 20}) {
+			taken++
+		}
+	}
+	if taken != maxRecountBytes>>20 || q.bytes.Load() != maxRecountBytes {
+		t.Errorf("%d wait, with %d bytes", taken, q.bytes.Load())
+	}
 }
 
 func TestTheTextsOfAllStreamsAreBounded(t *testing.T) {
