@@ -18,6 +18,7 @@ package tokens
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -90,9 +91,28 @@ func load(e Encoding) (*tiktoken.Tiktoken, error) {
 		offline.Do(func() { tiktoken.SetBpeLoader(loader.NewOfflineLoader()) })
 		if v.enc, v.err = tiktoken.GetEncoding(string(e)); v.err != nil {
 			v.err = fmt.Errorf("tokens: vocabulary %s: %w", e, v.err)
+			return
 		}
+		trim(v.enc)
 	})
 	return v.enc, v.err
+}
+
+// trim lets go of what the library builds for turning tokens into text, which
+// nobody does here: more than half of what a vocabulary takes. Its fields are not
+// exported; where a later version has others, nothing is saved, and a test says so.
+func trim(enc *tiktoken.Tiktoken) (freed int) {
+	bpe := reflect.ValueOf(enc).Elem().FieldByName("bpe")
+	if bpe.Kind() != reflect.Pointer || bpe.IsNil() {
+		return 0
+	}
+	for _, name := range []string{"decoder", "sortedTokenBytes"} {
+		if f := bpe.Elem().FieldByName(name); f.IsValid() {
+			reflect.NewAt(f.Type(), f.Addr().UnsafePointer()).Elem().SetZero()
+			freed++
+		}
+	}
+	return freed
 }
 
 // Count returns how many tokens a text is. Words of the vocabulary's own
