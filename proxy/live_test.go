@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -306,6 +308,8 @@ func TestABaselineIsNeverRefusedByABreaker(t *testing.T) {
 func TestAfterThePauseFewTryTheCandidate(t *testing.T) {
 	r, treated := tripped(t, 30*time.Millisecond)
 	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(free)
 	r.models(map[string]func(*call){"gpt-4o-mini": func(c *call) {
 		<-release
 		_, _ = io.WriteString(c, ok200("application/json", chatAnswer))
@@ -327,12 +331,66 @@ func TestAfterThePauseFewTryTheCandidate(t *testing.T) {
 	r.event(9)
 	again := dial(t, r.addr, mail(treated, chatBody))
 	eventually(t, "another one tries it", func() bool { return calls() == 5 })
-	close(release)
+	free()
 	if a := readAnswer(t, again, "POST"); a.Header.Get("x-gnomon-route") != candidate {
 		t.Errorf("the probe: %s", seen(a))
 	}
 	if a := ask(t, r.addr, mail(treated, chatBody)); a.Header.Get("x-gnomon-route") != candidate || metric(t, r, "gnomon_breaker_state") != 0 {
 		t.Errorf("once it has answered: %s", seen(a))
+	}
+}
+
+// Decisions that were taken at one moment all see the place of a probe free.
+func TestOfManyAtOnceFewProbe(t *testing.T) {
+	m, err := newMetrics(nil, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &health{log: slog.New(slog.DiscardHandler), ejected: m.ejections}
+	cfg := Breaker{Probes: 2, Pause: 10 * time.Millisecond}
+	cfg.defaults()
+	b := h.of("p/m", cfg)
+	stale, probe := b.enter() // is under way when the breaker opens
+	if !stale || probe {
+		t.Fatal("a closed breaker refuses, or probes")
+	}
+	for range 3 {
+		b.enter()
+		b.leave(wentWrong, false)
+	}
+	if ok, _ := b.enter(); ok || !h.unhealthy("p/m", time.Time{}) || h.unhealthy("p/other", time.Time{}) {
+		t.Fatal("three failures in a row did not open it")
+	}
+	eventually(t, "the pause is over", func() bool { return !h.unhealthy("p/m", time.Time{}) })
+	in := func() (n int) {
+		for range 10 {
+			if ok, probe := b.enter(); ok && probe {
+				n++
+			}
+		}
+		return n
+	}
+	if n := in(); n != 2 {
+		t.Errorf("%d of ten are let in, want 2", n)
+	}
+	b.leave(wentWell, false) // the stale one: what it says is of the time before
+	if n := in(); n != 0 {
+		t.Errorf("%d more are let in on an old call's word", n)
+	}
+	b.leave(noVerdict, true)
+	if n := in(); n != 1 {
+		t.Errorf("%d are let in where one place is free", n)
+	}
+	b.leave(wentWrong, true)
+	if ok, _ := b.enter(); ok {
+		t.Error("a probe that failed does not open it again")
+	}
+	b.leave(noVerdict, true)
+	eventually(t, "the next pause is over", func() bool { return in() == 2 })
+	b.leave(wentWell, true)
+	b.leave(wentWell, true)
+	if ok, probe := b.enter(); !ok || probe || h.open.Load() != 0 {
+		t.Errorf("a probe that went well does not close it: %v %v, %d open", ok, probe, h.open.Load())
 	}
 }
 
