@@ -45,6 +45,24 @@ func spread(v []float64) (mean, sd float64) {
 	return mean, math.Sqrt(sd)
 }
 
+// TestNoFeatureDependsOnALabel: what features are, and which words are known, is
+// learnt from prompts alone. Only what they weigh may follow grades.
+func TestNoFeatureDependsOnALabel(t *testing.T) {
+	o, d := Defaults(), dealer{3}
+	a, b := trained(t, invented(600), o), trained(t, d.shuffled(invented(600)), o)
+	if a.Low != b.Low || a.Middle != b.Middle || a.High != b.High || a.Cuts != b.Cuts || a.Familiar != b.Familiar {
+		t.Error("bounds, bins or familiar words differ under other labels")
+	}
+	for s := range a.Words {
+		if a.Words[s] != 0 && b.Words[s] == 0 && math.Abs(float64(a.Words[s])) > 100 {
+			t.Errorf("slot %d has a weight under one set of labels only", s)
+		}
+	}
+	if a.Slope == b.Slope {
+		t.Error("no slope differs: the check above compares a fit with itself")
+	}
+}
+
 // TestShuffledLabelsAreNotRanked: labels that mean nothing are ranked no better
 // than by chance by a model that had not seen them. The same rows asked of a model
 // that had are ranked far better: it is what leakage looks like here.
