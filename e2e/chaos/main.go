@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -203,15 +202,7 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 			return c, told, err
 		}
 	}
-	stands := map[string]time.Time{}
-	person := slices.ContainsFunc(plan, func(f fault) bool { return f.gone })
-	if err := w.back.until(ctx, o.settle, func() error {
-		err := w.settled(ended)
-		if err != nil && person {
-			err = errors.Join(err, w.declareGone(stands))
-		}
-		return err
-	}); err != nil {
+	if err := w.settle(ctx, o.settle, ended, plan); err != nil {
 		c, _ = w.judge(l, plan)
 		if o.keep {
 			w.stacks() // what they wait for goes to their logs

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os/exec"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -75,6 +77,36 @@ func (w *world) declareGone(stands map[string]time.Time) error {
 	clear(stands)
 	maps.Copy(stands, now)
 	return nil
+}
+
+// settle waits until everything is accounted for. When it is not in time, the
+// error tells what moved until the end, as on a machine that is too busy, from what
+// stood still, which is lost or stuck.
+func (w *world) settle(ctx context.Context, limit time.Duration, ended time.Time, plan []fault) error {
+	stands := map[string]time.Time{}
+	person := slices.ContainsFunc(plan, func(f fault) bool { return f.gone })
+	last, moved := "", time.Now()
+	err := w.back.until(ctx, limit, func() error {
+		err := w.settled(ended)
+		if err == nil {
+			return nil
+		}
+		if said := err.Error(); said != last {
+			last, moved = said, time.Now()
+		}
+		if person {
+			err = errors.Join(err, w.declareGone(stands))
+		}
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	still := time.Since(moved).Round(time.Second)
+	if still > limit/3 {
+		return fmt.Errorf("STANDS STILL since %v: %w", still, err)
+	}
+	return fmt.Errorf("TOO SLOW, it moved %v ago: %w", still, err)
 }
 
 // judge holds the store against the ledger, by what the faults may have cost.
