@@ -2,6 +2,7 @@ package analyzer_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/gnomon-llm/gnomon/classifier"
@@ -89,10 +90,18 @@ func TestTheGradedPromptsAreDrawnFromWhatWasRecorded(t *testing.T) {
 	for _, v := range analyze(t, l, settings()) {
 		p := v.Quality.Profile
 		switch {
+		case v.Readiness != schemas.Ready:
+			t.Errorf("%s is %s", v.Workload, v.Readiness)
+		case warned(&v) == (v.Workload == "w"):
+			t.Errorf("%s: warnings %+v", v.Workload, v.Warnings)
 		case v.Workload == "bare" && p != nil:
 			t.Errorf("%+v of nothing recorded", p)
 		case v.Workload == "w" && (p == nil || p.Pairs < 3000 || p.Bound == 0 || len(p.Templates) != 1):
 			t.Errorf("%+v", p)
 		}
 	}
+}
+
+func warned(v *schemas.Verdict) bool {
+	return slices.ContainsFunc(v.Warnings, func(w schemas.Warning) bool { return w.Code == "no_profile" })
 }

@@ -222,7 +222,7 @@ type EvidenceRecord struct {
 	OutputRatio  float64       `json:"output_ratio"` // candidate's output tokens per baseline's; 0 = unmeasured
 	At           time.Time     `json:"at"`
 
-	// From here on: since version 1.1. Proxies that know less ignore it.
+	// What a proxy of before these fields ignores.
 
 	Adequacy *Calibration `json:"adequacy,omitempty"` // null: nothing is graded
 	Profile  *Profile     `json:"profile,omitempty"`  // null: too little is, or of other features
