@@ -113,6 +113,10 @@ var faultRows = map[string][]string{
 	"an error event behind 200":                        {"openai-stream-error", "anthropic-overloaded-in-stream"},
 	"a compressed stream":                              {"TestAnAnswerIsWhatADirectCallWouldHaveSeen/a gzip stream"},
 	"an end at each byte":                              {"TestAProviderThatDiesAtAnyByteIsSeenAsAnAbort", "TestABodyShorterThanItsLengthIsAnAbort"},
+	"nothing is left open behind a fault":              {"TestNoFaultLeavesADescriptorBehind/closes before its head", "TestNoFaultLeavesADescriptorBehind/closes in its head", "TestNoFaultLeavesADescriptorBehind/closes behind its head", "TestNoFaultLeavesADescriptorBehind/closes in a chunk", "TestNoFaultLeavesADescriptorBehind/closes inside a rune", "TestNoFaultLeavesADescriptorBehind/sends no chunk where one must be", "TestNoFaultLeavesADescriptorBehind/sends less than its length", "TestNoFaultLeavesADescriptorBehind/sends more than its length", "TestNoFaultLeavesADescriptorBehind/sends hints for ever, then leaves", "TestNoFaultLeavesADescriptorBehind/is left before its head", "TestNoFaultLeavesADescriptorBehind/is left in its stream", "TestNoFaultLeavesADescriptorBehind/never gets the body of a client that leaves", "TestNoFaultLeavesADescriptorBehind/never gets the body of a client that sent a head only"},
+	"a provider that reads nothing":                    {"TestAProviderThatReadsNothingEndsTheRequestInTime", "TestAHeadThatNobodyTakesEndsInTime"},
+	"half a record read ahead":                         {"TestAConnectionWithAPartOfARecordReadAheadIsNotUsedAgain"},
+	"TLS and HTTP/2: abort, death, slow body, stop":    {"TestAClientThatLeavesAStreamLeavesTheOthersAlone", "TestAStreamThatDiesIsResetHoweverTheClientSpeaks", "TestUploadsAreStreamedAndBoundedHoweverTheClientSpeaks", "TestStoppingFinishesStreamsHoweverTheClientSpeaks"},
 	"no [DONE], no finish reason":                      {"TestRecordedAnswersGiveTheirEvents"},
 	"32 MB in a line, split runes, all line ends":      {"TestALineOf32MegabytesIsIdentical", "TestAnAnswerIsWhatADirectCallWouldHaveSeen/a stream, byte by byte", "TestTheClientSeesWhatItWouldHaveSeenWithoutAsking"},
 	"comments for long, answers that outlast":          {"TestASilentStreamIsEndedAndALivelyOneIsNot", "TestAnAnswerThatOutlastsTheBodyTimeoutIsLeftAlone"},
@@ -139,7 +143,7 @@ var faultRows = map[string][]string{
 // TestEachFactHasItsRow fails when a fact has no row, when a row is gone, and
 // when a recorded exchange belongs to no fact.
 func TestEachFactHasItsRow(t *testing.T) {
-	sources := testSources(t, ".", "dialect", "../savings")
+	sources := testSources(t, ".", "dialect", "wire", "../savings")
 	claimed := map[string]bool{}
 	check := func(fact string, rows []string) {
 		if len(rows) == 0 {
