@@ -3,6 +3,7 @@ package dashboards
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,6 +73,28 @@ func (s *server) nameRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/names", s.api(s.apiNames))
 	mux.HandleFunc("POST /api/v1/names", s.api(s.apiRename))
 	mux.HandleFunc("POST /api/v1/names/undo", s.api(s.apiUnname))
+}
+
+// recordedAs returns the names under which a workload's requests were recorded,
+// its own first.
+func (s *server) recordedAs(project, workload string) []string {
+	if workload == "" {
+		return nil
+	}
+	all := []string{workload}
+	if s.Names != nil {
+		for _, n := range s.Names.List(project) {
+			if n.Name == workload {
+				all = append(all, n.Workload)
+			}
+		}
+	}
+	return all
+}
+
+// named says whether any workload of a project has been named.
+func (s *server) named(project string) bool {
+	return s.Names != nil && slices.ContainsFunc(s.Names.List(project), func(n schemas.Naming) bool { return n.Name != "" })
 }
 
 func (s *server) names(r *http.Request) (Names, string, error) {

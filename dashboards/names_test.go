@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -36,7 +37,10 @@ func (f *fakeNames) Unname(_ context.Context, project, workload, actor, reason s
 
 func TestDiscoveredWorkloadsAreNamedByTheAPI(t *testing.T) {
 	f := &fakeNames{}
-	h, _ := newServer(t, func(c *Config, _ *fake) { c.Names = f })
+	h, _ := newServer(t, func(c *Config, k *fake) {
+		c.Names = f
+		k.traffic = append(k.traffic, Traffic{Workload: "mail", Day: fixedNow.Truncate(24 * time.Hour), Requests: 3})
+	})
 	for _, tt := range []struct {
 		name, method, path, body string
 		status                   int
@@ -55,6 +59,21 @@ func TestDiscoveredWorkloadsAreNamedByTheAPI(t *testing.T) {
 				t.Errorf("%d %s", status, body)
 			}
 		})
+	}
+	for path, want := range map[string][]string{
+		"/workloads":               {"n.name = ", "gnomon.workload_names"},
+		"/workloads/mail":          {"workload IN (&#39;mail&#39;, &#39;~a&#39;, &#39;~b&#39;)", "A person&#39;s name for"},
+		"/workloads/~triage-agent": {"gnomon workloads rename"},
+	} {
+		page := get(t, h, path).Body.String()
+		for _, w := range want {
+			if !strings.Contains(page, w) && !strings.Contains(page, strings.ReplaceAll(w, "person&#39;s", "person's")) {
+				t.Errorf("%s lacks %s", path, w)
+			}
+		}
+	}
+	if sql := sqlRequests(RequestFilter{Workload: "mail", Recorded: []string{"mail", "~a"}}); !strings.Contains(sql, "workload IN ('mail', '~a')") {
+		t.Error(sql)
 	}
 	h, _ = newServer(t, nil)
 	if status, body := call(t, h, "GET", "/api/v1/names", ""); status != 503 || !strings.Contains(body, "read_only") {

@@ -28,6 +28,7 @@ type workloadData struct {
 	SQL      string
 	RejSQL   string
 	CanAct   bool
+	Recorded []string    // the discovered names that a person has replaced by this one
 	CanAsk   bool        // what would have been
 	Done     *doneAction // an action that was just taken
 }
@@ -67,7 +68,7 @@ func (s *server) workloadData(ctx context.Context, project, name string, q url.V
 		return nil, err
 	}
 	from, to := s.window()
-	d := &workloadData{workload: x, Steps: life(x), From: from, To: to, Now: s.Now(), SQL: sqlDays(project, name, from, to), RejSQL: sqlRejects(project, name, from, to),
+	d := &workloadData{workload: x, Steps: life(x), From: from, To: to, Now: s.Now(), SQL: sqlDays(project, s.recordedAs(project, name), from, to), Recorded: s.recordedAs(project, name)[1:], RejSQL: sqlRejects(project, name, from, to),
 		CanAct: s.Actions != nil, CanAsk: s.WhatIf != nil, Limit: widest([]*workload{x})}
 	d.Verdict = x.Best()
 	if c := q.Get("candidate"); c != "" {

@@ -253,7 +253,7 @@ func (s *server) overviewPage(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		d := overviewData{Totals: s.totals(ws), Needs: needs(ws, c), Workloads: ws, Limit: widest(ws), Days: byDay(days), Completeness: c,
-			SQL: sqlWorkloads(project, from, to), DaySQL: sqlDays(project, "", from, to)}
+			SQL: sqlWorkloads(project, s.named(project), from, to), DaySQL: sqlDays(project, nil, from, to)}
 		if s.Report != nil { // one figure for what a month costs, the report's
 			if got, err := s.Report(r.Context(), project); err == nil {
 				if rep, ok := got.(*report.Report); ok {
@@ -330,7 +330,7 @@ func (s *server) workloadsPage(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		from, to := s.window()
-		return workloadsData{ws, widest(ws), earliest(ws, from), to, sqlWorkloads(project, from, to)}, nil
+		return workloadsData{ws, widest(ws), earliest(ws, from), to, sqlWorkloads(project, s.named(project), from, to)}, nil
 	})
 }
 

@@ -25,28 +25,46 @@ func span(project string, from, to time.Time) string {
 }
 
 // sqlWorkloads recomputes the figures of the workloads table from requests. The
-// table has a name, for a sum may have the name of what it sums.
-func sqlWorkloads(project string, from, to time.Time) string {
-	return `SELECT workload, count() AS requests,
+// table has a name, for a sum may have the name of what it sums. named: people
+// have named workloads, whose requests were recorded under another name.
+func sqlWorkloads(project string, named bool, from, to time.Time) string {
+	workload, join := "workload", ""
+	if named {
+		workload, join = "if(n.name = '', r.workload, n.name) AS called", "\nLEFT JOIN (SELECT workload, name FROM gnomon.workload_names WHERE project = "+quoteSQL(project)+") AS n ON n.workload = r.workload"
+	}
+	return `SELECT ` + workload + `, count() AS requests,
   sum(r.cost) AS cost, sum(r.baseline_cost) AS baseline, sum(r.would_cost) AS would,
   countIf(status != 'lost' AND r.cost IS NULL) AS unpriced, countIf(usage_source IN ('estimated', 'tokenizer')) AS estimated,
   countIf(status NOT IN ('ok', 'lost')) AS failed
-FROM gnomon.requests AS r FINAL
+FROM gnomon.requests AS r FINAL` + join + `
 ` + span(project, from, to) + `
-GROUP BY workload ORDER BY baseline DESC`
+GROUP BY ` + map[bool]string{false: "workload", true: "called"}[named] + ` ORDER BY baseline DESC`
 }
 
-// sqlDays recomputes the days of one workload; "" means all of them together.
-func sqlDays(project, workload string, from, to time.Time) string {
+// sqlDays recomputes the days of one workload, by the names that its requests
+// were recorded under; none means all workloads together.
+func sqlDays(project string, recorded []string, from, to time.Time) string {
 	where := ""
-	if workload != "" {
-		where = "\n  AND workload = " + quoteSQL(workload)
+	if len(recorded) > 0 {
+		where = "\n  AND " + sqlRecorded(recorded)
 	}
 	return `SELECT toDate(ts) AS day, count() AS requests,
   sum(r.cost) AS cost, sum(r.baseline_cost) AS baseline, sum(r.would_cost) AS would
 FROM gnomon.requests AS r FINAL
 ` + span(project, from, to) + where + `
 GROUP BY day ORDER BY day`
+}
+
+// sqlRecorded holds for requests that were recorded under one of the names.
+func sqlRecorded(names []string) string {
+	if len(names) == 1 {
+		return "workload = " + quoteSQL(names[0])
+	}
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = quoteSQL(n)
+	}
+	return "workload IN (" + strings.Join(quoted, ", ") + ")"
 }
 
 // sqlRejects counts why candidates were refused, by the words on the page.
@@ -62,8 +80,15 @@ func sqlRequests(f RequestFilter) string {
 	const baseline = "concat(if(baseline_provider = '', provider, baseline_provider), '/', request_model)"
 	var b strings.Builder
 	b.WriteString("SELECT ts, request_id, workload, request_model, served_model, would_route, status, arm, cost, baseline_cost, would_cost, latency_ms\nFROM gnomon.requests FINAL\nWHERE project = " + quoteSQL(f.Project))
+	if f.Workload != "" {
+		recorded := f.Recorded
+		if len(recorded) == 0 {
+			recorded = []string{f.Workload}
+		}
+		b.WriteString("\n  AND " + sqlRecorded(recorded))
+	}
 	for _, c := range []struct{ column, value string }{
-		{"workload", f.Workload}, {"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team},
+		{"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team},
 		{"user_id", f.User}, {"session", f.Session}, {"trace_id", f.Trace}, {"status", string(f.Status)}, {"arm", string(f.Arm)},
 	} {
 		if c.value != "" {

@@ -119,14 +119,16 @@ func TestShownSQLGivesTheFiguresOfTheWorkloadsTable(t *testing.T) {
 	for w, x := range total {
 		want[w] = fmt.Sprint(x.Requests, x.Cost, x.Baseline, x.Would, x.Unpriced, x.Estimated, x.Failed)
 	}
-	rows := ask(t, dashboards.SQLWorkloads(project, from, to))
-	for _, r := range rows {
-		if got := fmt.Sprint(r[1], nano(t, r[2]), nano(t, r[3]), nano(t, r[4]), r[5], r[6], r[7]); got != want[r[0].(string)] {
-			t.Errorf("%q: %s, the table has %s", r[0], got, want[r[0].(string)])
+	for _, named := range []bool{false, true} {
+		rows := ask(t, dashboards.SQLWorkloads(project, named, from, to))
+		for _, r := range rows {
+			if got := fmt.Sprint(r[1], nano(t, r[2]), nano(t, r[3]), nano(t, r[4]), r[5], r[6], r[7]); got != want[r[0].(string)] {
+				t.Errorf("%q: %s, the table has %s", r[0], got, want[r[0].(string)])
+			}
 		}
-	}
-	if len(rows) != 2 || len(want) != 2 {
-		t.Errorf("%d workloads by the text, %d by the table, of 2", len(rows), len(want))
+		if len(rows) != 2 || len(want) != 2 {
+			t.Errorf("%d workloads by the text, %d by the table, of 2", len(rows), len(want))
+		}
 	}
 }
 
@@ -148,7 +150,11 @@ func TestShownSQLGivesTheDaysOfTheChart(t *testing.T) {
 				want[d.Day.Format(time.DateOnly)] = sums{x.requests + d.Requests, x.cost + d.Cost, x.baseline + d.Baseline, x.would + d.Would}
 			}
 		}
-		for _, r := range ask(t, dashboards.SQLDays(project, workload, from, to)) {
+		var recorded []string
+		if workload != "" {
+			recorded = []string{workload, "~another"}
+		}
+		for _, r := range ask(t, dashboards.SQLDays(project, recorded, from, to)) {
 			got[r[0].(string)] = sums{r[1].(uint64), nano(t, r[2]), nano(t, r[3]), nano(t, r[4])}
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) || len(want) != 3 {
