@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing fuzz bench-store weights lint engine e2e chaos chaos-load browser test-kafka clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing fuzz bench-store bench-ingest weights lint engine e2e chaos chaos-load browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ test-kafka: build ## a seed of chaos and the pipeline's tests on three brokers o
 
 bench-store: engine ## the store at ROWS=100000000 rows (the default): bytes a row, the report's queries, pages of requests. Takes a while and 20 GB; DIR says where
 	GNOMON_BENCH_ROWS=$(or $(ROWS),100000000) GNOMON_BENCH_DIR=$(DIR) $(GO) test -timeout 180m -count=1 -v -run 'TestBench' ./internal/store/
+
+bench-ingest: engine ## a backlog of EVENTS=1000000 (the default) from the embedded broker into the engine, beside the same rows inserted from memory
+	GNOMON_BENCH_EVENTS=$(or $(EVENTS),1000000) $(GO) test -timeout 60m -count=1 -v -run TestBenchIngest ./cmd/gnomon | grep -E 'backlog|FAIL|^ok'
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || (echo "run gofmt -w on these"; exit 1)

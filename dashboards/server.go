@@ -57,6 +57,9 @@ type server struct {
 	Config
 	pages  map[string]*page
 	static map[string]asset
+
+	whatIfs  chan struct{} // slots of questions that read the whole log
+	patience time.Duration // of one that waits for a slot
 }
 
 type asset struct {
@@ -86,7 +89,7 @@ func New(c Config) (http.Handler, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &server{Config: c}
+	s := &server{Config: c, whatIfs: make(chan struct{}, whatIfSlots), patience: whatIfPatience}
 	var err error
 	if s.static, err = loadAssets(); err != nil {
 		return nil, err

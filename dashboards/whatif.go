@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -16,6 +17,27 @@ type WhatIf struct {
 	From, To          time.Time
 	Thresholds        []float64           // none: a grid
 	Ladders           []classifier.Ladder // each replaces the ladder of its baseline
+}
+
+// whatIfSlots is how many questions read the log at a time: each reads all of it, and
+// the store's memory is shared with ingest.
+const whatIfSlots = 2
+
+// whatIfPatience is how long a question waits for its turn.
+const whatIfPatience = 15 * time.Second
+
+func (s *server) askWhatIf(ctx context.Context, ask WhatIf) (*whatif.Result, error) {
+	timer := time.NewTimer(s.patience)
+	defer timer.Stop()
+	select {
+	case s.whatIfs <- struct{}{}:
+		defer func() { <-s.whatIfs }()
+		return s.WhatIf(ctx, ask)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timer.C:
+		return nil, &Error{Kind: Unavailable, Code: "busy", Message: fmt.Sprintf("%d questions are reading the log already.", whatIfSlots), Hint: "Ask again when they have their answers."}
+	}
 }
 
 // maxThresholds bounds one question: each is a bound that every row is held against.
@@ -55,7 +77,7 @@ func (s *server) apiWhatIf(r *http.Request) (any, error) {
 		}
 		ask.Ladders = append(ask.Ladders, l)
 	}
-	return s.WhatIf(r.Context(), ask)
+	return s.askWhatIf(r.Context(), ask)
 }
 
 // whatIfFragment is the frontier of one workload, loaded after its page: the log
@@ -65,7 +87,7 @@ func (s *server) whatIfFragment(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	answer, err := s.WhatIf(r.Context(), WhatIf{Project: s.Project, Workload: r.URL.Query().Get("workload")})
+	answer, err := s.askWhatIf(r.Context(), WhatIf{Project: s.Project, Workload: r.URL.Query().Get("workload")})
 	if err != nil {
 		s.Log.Error("the log could not be scored again", "err", err)
 		status, body := statusOf(err)

@@ -136,7 +136,8 @@ func TestEachFileOfTheDDLIsOneStatementThatCanBeRunAgain(t *testing.T) {
 		}
 		text, statement := string(raw), ""
 		fills := strings.Contains(text, "INSERT INTO") && strings.Contains(text, "NOT IN (SELECT") // what is there is left out
-		if !strings.Contains(text, "IF NOT EXISTS") && !strings.Contains(text, "CREATE OR REPLACE VIEW") && !fills {
+		codecs := strings.Count(text, "MODIFY COLUMN") > 0 && strings.Count(text, "MODIFY COLUMN") == strings.Count(text, " CODEC(")
+		if !codecs && !strings.Contains(text, "IF NOT EXISTS") && !strings.Contains(text, "CREATE OR REPLACE VIEW") && !fills {
 			t.Errorf("%s cannot be run twice", path)
 		}
 		for line := range strings.SplitSeq(text, "\n") {

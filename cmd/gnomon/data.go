@@ -132,11 +132,16 @@ func cell(v any) string {
 }
 
 func (a *app) migrateCmd() *cobra.Command {
-	return &cobra.Command{
+	var show bool
+	var cluster string
+	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the store's tables to this version (gnomon serve does so by itself)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if show || cluster != "" {
+				return a.printDDL(show, cluster)
+			}
 			c, err := a.config()
 			if err != nil {
 				return err
@@ -157,4 +162,22 @@ func (a *app) migrateCmd() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&show, "print", false, "print the statements for a cluster and run nothing")
+	cmd.Flags().StringVar(&cluster, "cluster", "", "name of the cluster in its servers' configuration")
+	return cmd
+}
+
+// printDDL prints what makes the store on a cluster of ClickHouse servers.
+func (a *app) printDDL(show bool, cluster string) error {
+	if !show || cluster == "" {
+		return fmt.Errorf("%w: --print and --cluster NAME go together: gnomon changes no table of a cluster\n  gnomon migrate --print --cluster main > gnomon.sql", errUsage)
+	}
+	statements, err := store.ClusterDDL(cluster)
+	if err != nil {
+		return err
+	}
+	for _, sql := range statements {
+		fmt.Fprintf(a.stdout, "%s;\n\n", sql)
+	}
+	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/gnomon-llm/gnomon/internal/config"
 )
 
@@ -24,6 +26,12 @@ func (n *node) watchConfig(ctx context.Context) error {
 	if n.opts.load == nil {
 		return nil
 	}
+	n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_config_alarm", Help: "1 while the configuration on disk has a fault and is not the one in force."}, func() float64 {
+		if n.reloadFailed.Load() {
+			return 1
+		}
+		return 0
+	}))
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)

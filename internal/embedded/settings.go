@@ -40,7 +40,7 @@ var writerPrefixes = []string{
 	"insert_", "async_insert", "wait_for_async_insert", "input_format_", "output_format_", "format_", "max_", "min_", "mutations_sync",
 	"alter_sync", "deduplicate_", "parallel_", "optimize_", "allow_", "enable_", "use_", "materialize_", "lightweight_", "preferred_", "date_time_",
 	"connect_timeout", "receive_timeout", "send_timeout", "lock_acquire_timeout", "flatten_nested", "data_type_default_nullable", "throw_on_",
-	"distributed_ddl_", "database_", "cast_", "type_json_", "query_cache_", "merge_tree_", "apply_",
+	"distributed_ddl_", "database_", "cast_", "type_json_", "query_cache_", "merge_tree_", "apply_", "select_sequential_consistency",
 }
 
 // setting is one name and value.

@@ -17,7 +17,7 @@ import (
 
 // SchemaVersion counts the changes of the tables and views. A test holds it
 // against their texts: who changes one raises it.
-const SchemaVersion = 2
+const SchemaVersion = 3
 
 const migrationsTable = `CREATE TABLE IF NOT EXISTS gnomon.migrations (name String, digest UInt64, version UInt32, at DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = ReplacingMergeTree(at) ORDER BY name`
@@ -29,7 +29,7 @@ var ErrNewer = errors.New("the store was migrated by a newer gnomon")
 // idempotent statement, recorded once run, so that a crash between the two only
 // repeats it; a view is made again when its text has changed, a table is changed
 // by a later file, or rebuilt where its sorting key is another. A store that a newer gnomon has migrated is refused with
-// ErrNewer, and nothing is touched.
+// ErrNewer, a cluster whose tables are others with ErrCluster, and nothing is touched.
 func (s *Store) Migrate(ctx context.Context) error {
 	files, err := migrations()
 	if err != nil {
@@ -38,7 +38,11 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.checkVersion(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if err := s.prepareMigrations(ctx); err != nil {
+	cluster, err := s.onCluster(ctx)
+	if err == nil && !cluster {
+		err = s.prepareMigrations(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	done, version, err := s.migrated(ctx)
@@ -47,6 +51,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 	}
 	if version > SchemaVersion {
 		return fmt.Errorf("%w: its tables are at version %d, this gnomon knows %d\n  run the newer version, or give this one a store of its own", ErrNewer, version, SchemaVersion)
+	}
+	if cluster {
+		return s.checkCluster(done, files)
 	}
 	if err := s.rebuild(ctx, "requests", files["0002_requests.sql"]); err != nil {
 		return fmt.Errorf("migrate: %w", err)

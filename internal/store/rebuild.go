@@ -73,7 +73,7 @@ func (s *Store) rebuild(ctx context.Context, table, text string) error {
 	case have == want[1] && left == "":
 		return nil
 	case have == want[1]: // the names were changed, and the old table not dropped yet
-		return s.conn.Exec(ctx, "DROP TABLE gnomon."+beside+"")
+		return s.dropOld(ctx, table, beside)
 	case have == "":
 		return fmt.Errorf("gnomon.%s is missing and gnomon.%s is there: rename that one by hand, if it is whole", table, beside)
 	}
@@ -81,14 +81,32 @@ func (s *Store) rebuild(ctx context.Context, table, text string) error {
 	if err := s.conn.Exec(ctx, strings.Replace(text, "gnomon."+table, "gnomon."+beside, 1)); err != nil {
 		return fmt.Errorf("make gnomon.%s: %w", beside, err)
 	}
-	if err := s.copyDays(ctx, table, beside); err != nil {
+	if err := s.copyDays(ctx, table, beside, everything); err != nil {
 		return err
 	}
 	if err := s.conn.Exec(ctx, "EXCHANGE TABLES gnomon."+table+" AND gnomon."+beside); err != nil {
 		return fmt.Errorf("exchange gnomon.%s and gnomon.%s: %w", table, beside, err)
 	}
-	return s.conn.Exec(ctx, "DROP TABLE gnomon."+beside+"")
+	return s.dropOld(ctx, table, beside)
 }
+
+// dropOld drops the table whose rows were copied, after it has given what was
+// written into it since: an insert that had begun before the names were changed
+// ends in the table it began with.
+func (s *Store) dropOld(ctx context.Context, table, old string) error {
+	if err := s.copyDays(ctx, old, table, missingOnly); err != nil {
+		return err
+	}
+	return s.conn.Exec(ctx, "DROP TABLE gnomon."+old)
+}
+
+// everything and missingOnly are which rows of a day copyDays takes: those of a
+// table that is being filled come twice otherwise, which FINAL tells; in one that
+// is written to they are looked for by their ids.
+const (
+	everything  = false
+	missingOnly = true
+)
 
 // dayCount is how many requests a table has of a day.
 type dayCount struct {
@@ -115,7 +133,8 @@ func (s *Store) columnsOf(ctx context.Context, table string) (string, error) {
 
 // copyDays copies what the second table lacks of the first, and holds the two
 // against each other.
-func (s *Store) copyDays(ctx context.Context, from, to string) error {
+// Days whose rows expire meanwhile are copied and not counted.
+func (s *Store) copyDays(ctx context.Context, from, to string, missing bool) error {
 	columns, err := s.columnsOf(ctx, from) // by name: the new table may have more
 	if err != nil {
 		return err
@@ -128,8 +147,9 @@ func (s *Store) copyDays(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
+	expiring := time.Now().UTC().AddDate(0, 0, -398)
 	for _, d := range days {
-		if there[d.day] == d.n {
+		if there[d.day] == d.n && !missing || d.day.Before(expiring.AddDate(0, 0, -3)) {
 			continue
 		}
 		step := 24 * time.Hour
@@ -137,14 +157,25 @@ func (s *Store) copyDays(ctx context.Context, from, to string) error {
 			step = time.Hour
 		}
 		for hour := d.day; hour.Before(d.day.AddDate(0, 0, 1)); hour = hour.Add(step) {
-			err := s.conn.Exec(ctx, "INSERT INTO gnomon."+to+" ("+columns+") SELECT "+columns+" FROM gnomon."+from+" WHERE ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"+
+			unless, args := "", []any{hour.UnixMilli(), hour.Add(step).UnixMilli()}
+			if missing {
+				unless = " AND request_id NOT IN (SELECT request_id FROM gnomon." + to + " WHERE ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?))"
+				args = append(args, args...)
+			}
+			err := s.conn.Exec(ctx, "INSERT INTO gnomon."+to+" ("+columns+") SELECT "+columns+" FROM gnomon."+from+" WHERE ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"+unless+
 				" SETTINGS max_block_size = 8192, max_threads = 1, max_insert_threads = 1, min_insert_block_size_rows = 50000, min_insert_block_size_bytes = 50000000, insert_deduplicate = 0",
-				hour.UnixMilli(), hour.Add(step).UnixMilli())
+				args...)
 			if err != nil {
 				return fmt.Errorf("copy %s of gnomon.%s: %w", hour.Format(time.DateOnly), from, err)
 			}
 		}
+		if missing {
+			continue
+		}
 		s.log.Info("sorted anew", "table", from, "day", d.day.Format(time.DateOnly), "rows", d.n)
+	}
+	if missing {
+		return nil
 	}
 	if there, _, err = s.days(ctx, to); err != nil {
 		return err
@@ -154,7 +185,7 @@ func (s *Store) copyDays(ctx context.Context, from, to string) error {
 		return err
 	}
 	for _, d := range again {
-		if there[d.day] != d.n {
+		if there[d.day] != d.n && d.day.After(expiring) {
 			return fmt.Errorf("gnomon.%s has %d requests of %s, its copy %d: does another gnomon still write? End it, and migrate again", from, d.n, d.day.Format(time.DateOnly), there[d.day])
 		}
 	}

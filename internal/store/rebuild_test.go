@@ -67,6 +67,8 @@ func TestAStoreOfTheOldLayoutIsSortedAnewFromWhereverItStopped(t *testing.T) {
 		{"in the middle of copying", []string{strings.Replace(files["0002_requests.sql"], "gnomon.requests", "gnomon.requests_rebuilt", 1),
 			"INSERT INTO gnomon.requests_rebuilt SELECT * FROM gnomon.requests LIMIT 700"}},
 		{"before the old table was dropped", []string{"CREATE TABLE gnomon.requests_rebuilt AS gnomon.requests"}},
+		{"with rows that an insert left in the old table", []string{"CREATE TABLE gnomon.requests_rebuilt AS gnomon.requests", "INSERT INTO gnomon.requests_rebuilt SELECT * FROM gnomon.requests",
+			"DELETE FROM gnomon.requests WHERE request_id IN (SELECT request_id FROM gnomon.requests_rebuilt ORDER BY request_id LIMIT 300)"}},
 	} {
 		if strings.HasPrefix(stopped.name, "in the") { // back to the old layout
 			stopped.do = append([]string{

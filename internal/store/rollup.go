@@ -117,6 +117,21 @@ func (s *Store) Rollup(ctx context.Context) (done int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	s.mu.Lock()
+	failed := s.failed
+	s.failed = map[time.Time]bool{}
+	s.mu.Unlock()
+	// What could not be summed the last time comes last: it must not hold up others.
+	slices.SortStableFunc(behind, func(a, b HourBehind) int { return btoi(failed[a.Hour]) - btoi(failed[b.Hour]) })
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, h := range behind { // not come to in this pass
+			if failed[h.Hour] {
+				s.failed[h.Hour] = true
+			}
+		}
+	}()
 	var errs []error
 	for len(behind) > 0 && ctx.Err() == nil && len(errs) < rollupErrors {
 		n := together(behind)
@@ -130,12 +145,22 @@ func (s *Store) Rollup(ctx context.Context) (done int, err error) {
 		}
 		if err != nil {
 			errs = append(errs, err)
+			s.mu.Lock()
+			s.failed[behind[0].Hour] = true
+			s.mu.Unlock()
 		} else {
 			done += n
 		}
 		behind = behind[n:]
 	}
 	return done, errors.Join(append(errs, ctx.Err())...)
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // rollupErrors is after how many hours that cannot be summed a pass is given up.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,5 +225,39 @@ func TestHoursThatCannotBeSummedAreToldAndDoNotStopOthers(t *testing.T) {
 	}
 	if d := differ(t, s, project, evs[0].Ts, evs[99].Ts.Add(time.Second)); d != "" {
 		t.Errorf("while one hour is behind: %s", d)
+	}
+}
+
+func TestNewestHoursThatCannotBeSummedDoNotStarveOlderOnes(t *testing.T) {
+	s, project := open(t)
+	if err := s.InsertRequests(t.Context(), project, traffic(project, 200, 2, 9)); err != nil {
+		t.Fatal(err)
+	}
+	ours := func() []HourBehind {
+		t.Helper()
+		behind, err := s.HoursBehind(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(behind, func(h HourBehind) bool { return h.Project != project })
+	}
+	behind := ours()
+	if len(behind) < 3*rollupErrors {
+		t.Fatal(len(behind))
+	}
+	var bad []string
+	for _, h := range behind[:rollupErrors+1] {
+		bad = append(bad, line(h.Hour.Unix()))
+	}
+	good := sumCells
+	defer func() { sumCells = good }()
+	sumCells = strings.Replace(good, "GROUP BY hour\nSETTINGS", "GROUP BY hour HAVING throwIf(toUnixTimestamp(hour) IN ("+strings.Join(bad, ", ")+")) = 0\nSETTINGS", 1)
+	for range 3 {
+		if _, err := s.Rollup(t.Context()); err == nil {
+			t.Fatal("nothing failed")
+		}
+	}
+	if left := ours(); len(left) != len(bad) {
+		t.Errorf("%d hours are left, of which %d cannot be summed", len(left), len(bad))
 	}
 }

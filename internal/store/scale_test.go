@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -253,5 +255,49 @@ func TestBenchQueries(t *testing.T) {
 		}
 		all := time.Since(began)
 		fmt.Printf("%-28s %8.0f ms, over every row %8.0f ms: %.0f times\n", c.name, best.Seconds()*1e3, all.Seconds()*1e3, all.Seconds()/best.Seconds())
+	}
+}
+
+// TestBenchOpening kills the engine while it inserts and says how long it is until
+// all the rows can be asked again: a second for the supervisor, and the opening.
+func TestBenchOpening(t *testing.T) {
+	s, _ := scale(t, scaleMemory)
+	before := count(t, s, "SELECT count() FROM gnomon.requests")
+	out, err := exec.Command("pgrep", "-P", strconv.Itoa(os.Getpid())).Output()
+	var children []int
+	for _, field := range strings.Fields(string(out)) {
+		if comm, err := os.ReadFile("/proc/" + field + "/comm"); err == nil && !strings.HasPrefix(string(comm), "pgrep") {
+			pid, _ := strconv.Atoi(field)
+			children = append(children, pid)
+		}
+	}
+	if len(children) != 1 {
+		t.Fatalf("the engine among %q (%v)?", out, err)
+	}
+	cut := make(chan error, 1)
+	go func() { cut <- s.InsertRequests(context.Background(), "", traffic("crash", 50_000, 1, 5)) }()
+	time.Sleep(100 * time.Millisecond) // into the insert
+	if err := syscall.Kill(children[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	began, n := time.Now(), uint64(0)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		err := s.conn.QueryRow(ctx, "SELECT count() FROM gnomon.requests").Scan(&n)
+		cancel()
+		if err == nil {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	fmt.Printf("killed in the middle of an insert (%.80v); %d rows are there again after %.1f s\n", <-cut, n, time.Since(began).Seconds())
+	if n < before-before/50 { // repetitions may have been merged away
+		t.Errorf("%d rows before, %d after", before, n)
+	}
+	if err := s.conn.Exec(context.Background(), "DELETE FROM gnomon.requests WHERE project = 'crash'"); err != nil {
+		t.Error(err)
 	}
 }

@@ -33,6 +33,8 @@ type Store struct {
 	types map[string]map[string]string // of columns, by table, as they are sent
 	asked bool                         // whether the user may write
 	free  bool                         // and may
+
+	failed map[time.Time]bool // hours that the last pass could not sum
 }
 
 // sendTimeout bounds one insert: a server that hangs is an error, and the batch
@@ -62,8 +64,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if err := conn.Ping(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: %w", withoutSecrets(err, o.DSN)), conn.Close())
+	err = conn.Ping(ctx)
+	if err == nil {
+		err = s.consistently(ctx, opts)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", withoutSecrets(err, o.DSN)), s.conn.Close())
 	}
 	return s, nil
 }
