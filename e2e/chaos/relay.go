@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log"
 	"math/rand/v2"
 	"net/http"
@@ -55,6 +56,9 @@ var relayFaults = []fault{
 		w.relay.deaf.Store(true)
 		time.Sleep(time.Duration(500+rnd.IntN(1500)) * time.Millisecond)
 		w.relay.deaf.Store(false)
+		if w.relay.cut.Load() == 0 {
+			return errors.New("no insert passed that could lose its answer: the fault was none")
+		}
 		return nil
 	}},
 	{name: "an ingester is cut off from the store", once: true, do: func(ctx context.Context, w *world, rnd *rand.Rand) error {

@@ -191,7 +191,10 @@ func send[T any](ctx context.Context, s *Store, table, token string, columns []c
 		return err
 	}
 	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 1}
-	if token != "" && !sabotage.Of(sabotage.DedupToken) {
+	switch {
+	case sabotage.Of(sabotage.DedupToken):
+		settings["insert_deduplicate"] = 0 // else equal blocks are known by their checksum, without a token
+	case token != "":
 		settings["insert_deduplication_token"] = token
 	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(types))
