@@ -105,6 +105,8 @@ func check(r Request, f Facts) error {
 	switch {
 	case r.Workload == "":
 		return invalid("no workload is named")
+	case r.Workload == "~other" || r.Workload == "~unnamed":
+		return invalid("%s is no workload of one kind: it holds what could not be told apart, and changes by itself", r.Workload)
 	case strings.TrimSpace(r.Reason) == "":
 		return invalid("a reason is required: whoever finds this in a year wants to know why (--reason \"…\")")
 	case !ok || provider == "" || model == "":

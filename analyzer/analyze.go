@@ -87,7 +87,7 @@ func (o *observed) verdict(project string, k key, q *quality, s Settings, tests 
 	o.judge(k, &v, q, s)
 	if v.Readiness == schemas.Ready && v.Quality.Profile == nil {
 		v.Warnings = append(v.Warnings, schemas.Warning{Code: "no_profile", Text: "What the graded prompts look like is not known (their requests are not in the store, or were recorded by a build with other features): " +
-			"a proxy that acts on this verdict cannot tell a prompt that is unlike them."})
+			"proxies take every prompt for unlike them, and route none of it without an override."})
 	}
 	return v
 }

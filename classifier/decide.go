@@ -77,11 +77,14 @@ func Decide(in *Inputs, s *Snapshot) Decision {
 // person overrode with a policy is held by neither novelty nor evidence.
 func hold(in *Inputs, fact *evidenceFact, policy *schemas.Policy) schemas.Held {
 	if policy == nil || !policy.Override {
-		if fact.novel(in) {
+		novel, known := fact.novel(in)
+		switch {
+		case known && novel:
 			return schemas.HeldNovel
-		}
-		if fact.state != schemas.EvidenceReady {
+		case fact.state != schemas.EvidenceReady:
 			return schemas.HeldEvidence
+		case !known: // nothing is like what is not known
+			return schemas.HeldNovel
 		}
 	}
 	switch {
@@ -93,14 +96,14 @@ func hold(in *Inputs, fact *evidenceFact, policy *schemas.Policy) schemas.Held {
 	return schemas.HeldNot
 }
 
-// novel reports whether a prompt is unlike those that the evidence is of. Where
-// none of them is known there is nothing to be unlike.
-func (f *evidenceFact) novel(in *Inputs) bool {
+// novel reports whether a prompt is unlike those that the evidence is of, and
+// whether it is known at all what they are like.
+func (f *evidenceFact) novel(in *Inputs) (novel, known bool) {
 	if f.profile == nil {
-		return false
+		return false, false
 	}
-	s, ok := Strangeness(&in.Features, in.Assessment.Task, f.profile)
-	return ok && s > f.profile.Bound
+	s, known := Strangeness(&in.Features, in.Assessment.Task, f.profile)
+	return s > f.profile.Bound, known
 }
 
 // Refused is the decision where none could be taken: the classifier failed, or

@@ -39,7 +39,7 @@ func testParts() Parts {
 		Evidence: []Evidence{{Workload: "proven", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, OutputRatio: 1.5,
 			Adequacy: schemas.Calibration{Pairs: 400, Level: 60_000, Lower: 58_000, Upper: 61_000, Centre: 20_000, Slope: 13_107}},
 			{Workload: "guarded", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, Profile: testProfile()},
-			{Workload: "rolled-back", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady}},
+			{Workload: "rolled-back", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, Profile: wideProfile()}},
 		Policies: []schemas.Policy{
 			{Project: "shop", Workload: "proven", Version: 3, Mode: schemas.ModeLive, Candidate: "openai/mid", Threshold: 0.8, Share: 5000, Control: 500, Salt: []byte("s")},
 			{Project: "shop", Workload: "guarded", Version: 1, Mode: schemas.ModeLive, Candidate: "openai/mid", Threshold: 1, Share: 5000, Control: 500, Salt: []byte("s")},
@@ -63,6 +63,14 @@ func testProfile() schemas.Profile {
 	for i, x := range f.Shape() {
 		p.Middle, p.Scale = append(p.Middle, x+int32(i)), append(p.Scale, 64*65536/256+uint32(i))
 	}
+	return p
+}
+
+// wideProfile is of so many kinds of prompts that only one with three figures
+// out of all bounds is unlike them: it notices where a figure stops counting.
+func wideProfile() schemas.Profile {
+	p := testProfile()
+	p.Task, p.Templates, p.Bound = nil, nil, 140_000
 	return p
 }
 
@@ -122,7 +130,7 @@ var decisions = []struct {
 		[]schemas.Reject{schemas.RejectDialect, schemas.RejectNoCredential, schemas.RejectNoCredential, 0}, 0, false},
 	{"unpriced, unknown, dearer, the same model", func(in *Inputs) { in.RequestModel = "odd" }, "openai/odd",
 		[]schemas.Reject{schemas.RejectUnpriced, schemas.RejectUnknownCandidate, schemas.RejectNotCheaper, schemas.RejectNotCheaper}, 0, false},
-	{"live, treated and proven acts", treatedIn("proven"), "openai/mid", []schemas.Reject{0}, 0, true},
+	{"proven, but nobody knows by what prompts: held", treatedIn("proven"), "openai/mid", []schemas.Reject{0}, 0, false},
 	{"a prompt like those that were graded acts", treatedIn("guarded"), "openai/mid", []schemas.Reject{0}, 0, true},
 	{"of another graded template, too", func(in *Inputs) { treatedIn("guarded")(in); in.Features.SystemPrint = 77 }, "openai/mid", []schemas.Reject{0}, 0, true},
 	{"a template that was not graded is novel: its route is recorded, and nobody acts", func(in *Inputs) { treatedIn("guarded")(in); in.Features.SystemPrint = 78 }, "openai/mid", []schemas.Reject{0}, 0, false},

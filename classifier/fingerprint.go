@@ -194,7 +194,7 @@ func (p *printer) word(word []byte, at int) {
 	high := byteClass[word[0]] == isHigh && word[0] >= 0xE0
 	familiar := uint32(wordSeed)
 	letters := 0
-	was := l.all
+	own := uint64(printSeed) // of this word alone: what stands before it may be anybody's name
 	slot, slotEnd := wideSlot(word)
 	for i, c := range word {
 		if i >= slot && i < slotEnd {
@@ -204,6 +204,7 @@ func (p *printer) word(word []byte, at int) {
 			c |= 0x20
 		}
 		l.all = (l.all ^ uint64(c)) * printPrime
+		own = (own ^ uint64(c)) * printPrime
 		if byteClass[c] == isLetter {
 			familiar = (familiar ^ uint32(c)) * wordPrime
 			letters++
@@ -215,7 +216,7 @@ func (p *printer) word(word []byte, at int) {
 	l.nAll++
 	known := letters < 3 && letters == len(word) || isTemplateWord(familiar) && letters > 0
 	if known {
-		l.known = (l.known ^ (l.all - was*printPrime)) * printPrime
+		l.known = (l.known ^ own) * printPrime
 		l.nKnown++
 	}
 	l.named, l.before = isNaming(word), span{from: at, to: at + len(word)}

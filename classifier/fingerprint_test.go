@@ -60,7 +60,7 @@ func TestNames(t *testing.T) {
 	// The names are stored with every request: a change of this table is a
 	// change of everybody's workloads.
 	for system, want := range map[string]string{
-		"You are a support assistant for Acme. Answer billing questions politely.": "~support-questions-politely-20cdedd",
+		"You are a support assistant for Acme. Answer billing questions politely.": "~support-questions-politely-236bab2",
 		"日本語で答えてください。":                                                             "~prompt-", "12 34": "~prompt-", "": "~no-system-prompt",
 		strings.Repeat("incomprehensibilities ", 100): "~incomprehensibilities-",
 	} {

@@ -40,8 +40,9 @@ func rulesHash() uint64 {
 		Translated                           map[string]uint64
 		Output                               []uint32
 		Cached, Context, Ceiling, Candidates uint64
+		Farthest, Shape                      uint64 // of the guard against novel prompts
 	}{Rules: Rules, Routable: routable, Output: expectedOutput[:], Translated: map[string]uint64{},
-		Cached: minCached, Context: smallContext, Ceiling: smallOutput, Candidates: maxCandidates}
+		Cached: minCached, Context: smallContext, Ceiling: smallOutput, Candidates: maxCandidates, Farthest: farthest, Shape: ShapeSize}
 	for _, n := range needs {
 		tables.Needs = append(tables.Needs, need{uint64(n.gate), uint64(n.reject)})
 	}

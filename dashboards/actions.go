@@ -59,7 +59,11 @@ func undo(r Result) string {
 		return "gnomon rollback " + shellWord(r.Policy.Workload) + ` --reason "…"`
 	}
 	if p := r.Previous; p != nil && p.Candidate != "" && p.Mode != schemas.ModeObserve {
-		return "gnomon activate " + shellWord(p.Workload) + " --candidate " + shellWord(p.Candidate) + " --share " + strings.ReplaceAll(basis(p.Share), " ", "") + ` --reason "…"`
+		override := ""
+		if p.Override {
+			override = " --override"
+		}
+		return "gnomon activate " + shellWord(p.Workload) + " --candidate " + shellWord(p.Candidate) + " --share " + strings.ReplaceAll(basis(p.Share), " ", "") + override + ` --reason "…"`
 	}
 	return ""
 }

@@ -29,6 +29,7 @@ type frame struct {
 	Nav       string // the page that is marked
 	Project   string
 	Version   string
+	Proxy     string
 	Simulated bool
 	Login     bool
 	CanAct    bool
@@ -127,7 +128,7 @@ func dict(kv ...any) (map[string]any, error) {
 // newFrame reads what the layout shows of a project. A store that does not
 // answer must not take the frame down: the light says so.
 func (s *server) newFrame(ctx context.Context, r *http.Request, project, title, nav string) frame {
-	f := frame{Title: title, Nav: nav, Project: project, Version: s.Version, Simulated: s.Simulated, Login: s.Token != "",
+	f := frame{Title: title, Nav: nav, Project: project, Version: s.Version, Proxy: s.Proxy, Simulated: s.Simulated, Login: s.Token != "",
 		CanAct: s.Actions != nil, Now: s.Now().UTC(), Query: r.URL.Query().Get("q")}
 	return f
 }

@@ -43,6 +43,7 @@ type Config struct {
 	Log       *slog.Logger
 	Metrics   http.Handler // /metrics; nil: 404
 	Version   string
+	Proxy     string // where SDKs find the data plane, like http://localhost:8080
 	// Explain takes a decision apart; nil: the page shows what the event holds.
 	Explain func(context.Context, schemas.RequestEvent) (Explanation, error)
 	// Report is GET /api/v1/report; nil: totals and verdicts as the pages have them.
@@ -88,6 +89,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Proxy == "" {
+		c.Proxy = "http://localhost:8080"
 	}
 	s := &server{Config: c, whatIfs: make(chan struct{}, whatIfSlots), patience: whatIfPatience}
 	var err error

@@ -62,6 +62,10 @@ func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent
 	}
 	o.count(&ev, d, a, read)
 	o.price(&ev, d)
+	if ev.Status == schemas.StatusRefused && !a.Sent { // nobody was asked: whatever the model, it cost nothing
+		free := schemas.KnownUSD(0)
+		ev.ListCost, ev.Cost, ev.BaselineCost, ev.WouldCost = free, free, free, free
+	}
 	if read.Cost.Known && ev.UsageSource == schemas.UsageProvider {
 		o.stated(&ev, read.Cost)
 	}

@@ -153,7 +153,7 @@ func TestAKeyThatDoesNotHoldIsRefusedInTheDialectsOwnShape(t *testing.T) {
 			if n := len(r.up.requests()); n != 0 {
 				t.Errorf("the provider got %d requests", n)
 			}
-			if ev := r.event(1); ev.Status != schemas.StatusRefused || ev.ErrorType != tt.kind || ev.HTTPStatus != uint16(tt.status) || ev.OutputTokens != 0 {
+			if ev := r.event(1); ev.Status != schemas.StatusRefused || ev.ErrorType != tt.kind || ev.HTTPStatus != uint16(tt.status) || ev.OutputTokens != 0 || ev.Cost != schemas.KnownUSD(0) || ev.WouldCost != schemas.KnownUSD(0) {
 				t.Errorf("recorded %s %s %d", ev.Status, ev.ErrorType, ev.HTTPStatus)
 			}
 		})

@@ -67,7 +67,7 @@ type Held string
 // What holds a route, the first that applies. The words are stored.
 const (
 	HeldNot      Held = ""         // acted on; or there is no route to act on
-	HeldNovel    Held = "novel"    // the prompt is unlike those that were graded in its workload
+	HeldNovel    Held = "novel"    // the prompt is unlike those that were graded in its workload, or they are not known
 	HeldEvidence Held = "evidence" // it is not sufficient, and nobody overrode
 	HeldMode     Held = "mode"     // the workload observes, or is paused
 	HeldArm      Held = "arm"      // the session is not treated
@@ -79,7 +79,7 @@ func (h Held) Sentence() string {
 	case HeldNot:
 		return ""
 	case HeldNovel:
-		return "The prompt is unlike those that were graded in this workload, so their evidence does not speak of it."
+		return "The prompt is unlike those that were graded in this workload, or what those are like is not known: their evidence does not speak of it."
 	case HeldEvidence:
 		return "The evidence on this candidate in this workload is not sufficient, and nobody overrode."
 	case HeldMode:

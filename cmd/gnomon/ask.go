@@ -112,7 +112,11 @@ func (a *app) workloadsCmd() *cobra.Command {
 				if l.Policy != nil && l.Policy.Override && l.Mode != schemas.ModeObserve {
 					mode += " (override)"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", l.Workload, mode, l.Total.Requests, l.Total.Failed, l.Total.Unpriced, report.Money(l.Total.Cost), verdict)
+				cost := report.Money(l.Total.Cost)
+				if l.Total.Unpriced > 0 && l.Total.Unpriced >= l.Total.Requests {
+					cost = "unpriced" // never $0
+				}
+				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", l.Workload, mode, l.Total.Requests, l.Total.Failed, l.Total.Unpriced, cost, verdict)
 			}
 			if err := w.Flush(); err != nil {
 				return err

@@ -24,9 +24,9 @@ type client struct {
 }
 
 func (a *app) client() (*client, error) {
-	c, err := a.config()
+	c, err := a.load(config.Options{Asks: true})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w\n  to ask the running gnomon all the same, without that file: --config /dev/null, and --set admin.addr=HOST:PORT where it is not at %s", err, config.Default().Admin.Addr)
 	}
 	return newClient(c), nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/dashboards"
+	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -18,7 +20,7 @@ import (
 func (n *node) console() (http.Handler, error) {
 	return dashboards.New(dashboards.Config{
 		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
-		Log: n.log, Metrics: n.metrics(), Version: version,
+		Log: n.log, Metrics: n.metrics(), Version: version, Proxy: proxyURL(n.c),
 		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.seen, called: n.nameActions().called},
 		Keys:    keyActions{n.live.Load, n.keys},
 		Names:   n.nameActions(),
@@ -26,6 +28,21 @@ func (n *node) console() (http.Handler, error) {
 		WhatIf:  n.whatIf,
 		Report:  func(ctx context.Context, project string) (any, error) { return n.report(ctx, project) },
 	})
+}
+
+// proxyURL is where an SDK on this machine finds the data plane.
+func proxyURL(c *config.Config) string {
+	scheme, addr := "http://", c.Proxy.Addr
+	if c.Proxy.TLS.CertFile != "" {
+		scheme = "https://"
+	}
+	if host, port, err := net.SplitHostPort(addr); err == nil {
+		if ip := net.ParseIP(host); host == "" || ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
+			host = "localhost"
+		}
+		addr = net.JoinHostPort(host, port)
+	}
+	return scheme + addr
 }
 
 // seen says whether the workload had a request in the last 30 days.

@@ -125,7 +125,9 @@ func (a *app) root() *cobra.Command {
 }
 
 // config loads the configuration with the flags of this call.
-func (a *app) config() (*config.Config, error) {
+func (a *app) config() (*config.Config, error) { return a.load(config.Options{}) }
+
+func (a *app) load(o config.Options) (*config.Config, error) {
 	for _, kv := range a.set {
 		key, value, ok := strings.Cut(kv, "=")
 		if !ok {
@@ -136,7 +138,8 @@ func (a *app) config() (*config.Config, error) {
 	if a.project != "" {
 		a.flags["project"] = a.project
 	}
-	return config.Load(config.Options{File: a.configFile, Flags: a.flags})
+	o.File, o.Flags = a.configFile, a.flags
+	return config.Load(o)
 }
 
 // logger returns gnomon's own log. Nothing secret reaches it by construction:

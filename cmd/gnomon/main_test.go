@@ -146,6 +146,18 @@ func TestAWorkloadThatCannotBeRehearsedIsNamed(t *testing.T) {
 	}
 }
 
+func TestTheConsoleNamesTheDataPlaneAsItListens(t *testing.T) {
+	for _, tt := range []struct{ addr, cert, want string }{
+		{":8080", "", "http://localhost:8080"}, {"127.0.0.1:28080", "", "http://localhost:28080"}, {"0.0.0.0:443", "cert.pem", "https://localhost:443"}, {"10.1.2.3:8080", "", "http://10.1.2.3:8080"},
+	} {
+		c := config.Default()
+		c.Proxy.Addr, c.Proxy.TLS.CertFile = tt.addr, tt.cert
+		if got := proxyURL(&c); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.addr, got, tt.want)
+		}
+	}
+}
+
 func TestDialable(t *testing.T) {
 	for in, want := range map[string]string{":8081": "127.0.0.1:8081", "0.0.0.0:1": "127.0.0.1:1", "[::]:1": "127.0.0.1:1", "10.0.0.1:1": "10.0.0.1:1", "localhost:1": "localhost:1"} {
 		if got := dialable(in); got != want {

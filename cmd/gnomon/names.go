@@ -110,7 +110,7 @@ func (a *app) renameCmd() *cobra.Command {
 		Long: `Call a discovered workload by a name of your own. New requests are recorded under it; those of
 before keep the name they were recorded under, and reports, console and views show them under the new one.
 Its policy has to be rolled back first. To take it back: gnomon workloads undo ~FOUND.`,
-		Example: `  gnomon workloads rename ~support-questions-politely-20cdedd support --reason "the web shop's first line"`,
+		Example: `  gnomon workloads rename ~support-questions-politely-236bab2 support --reason "the web shop's first line"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return fmt.Errorf("%w: give the workload as it was discovered, and its new name; gnomon workloads lists them", errUsage)

@@ -44,7 +44,8 @@ decided then (snapshot gone, other rules) is counted apart, with the reason.`,
 				return storeAway(c, err)
 			}
 			defer s.Close()
-			r, err := replay.Run(cmd.Context(), s, c.Project, from, to)
+			project := a.projectOfTheRunning(cmd.Context(), c)
+			r, err := replay.Run(cmd.Context(), s, project, from, to)
 			if err != nil {
 				return err
 			}
@@ -56,6 +57,21 @@ decided then (snapshot gone, other rules) is counted apart, with the reason.`,
 	}
 	period.flags(cmd)
 	return cmd
+}
+
+// projectOfTheRunning is the project that was named; where none was, that of the
+// gnomon that runs here, as the commands that ask it have it.
+func (a *app) projectOfTheRunning(ctx context.Context, c *config.Config) string {
+	if c.Project != config.Default().Project {
+		return c.Project
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var s struct{ Project string }
+	if err := newClient(c).get(ctx, "/status", &s); err != nil || s.Project == "" {
+		return c.Project
+	}
+	return s.Project
 }
 
 // period is a time from and a time to, as flags.

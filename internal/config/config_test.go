@@ -94,6 +94,7 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"every unknown key is told", "adm: 1\nproxy: {adr: 1}\n", []string{"GNOMON_PROJ=x"}, []string{`"adm"`, `"proxy.adr"`, "GNOMON_PROJ"}},
 		{"every value that does not fit is told", "observe: {days: x, every: y}\n", nil, []string{"observe.days", "observe.every"}},
 		{"a data policy nobody knows", "workloads:\n  w: {data_policy: reherse}\n", nil, []string{`"reherse" is neither "none" nor "rehearse"`}},
+		{"a duration without a unit", "proxy: {connect_timeout: 10}\n", nil, []string{"gnomon.yaml:1: proxy.connect_timeout", "\"10\" does not fit", "a duration, like 30s"}},
 		{"an address without port", "proxy:\n  addr: localhost\n", nil, []string{"gnomon.yaml:2", "proxy.addr", "host:port"}},
 		{"the admin plane abroad without a token", "", []string{"GNOMON_ADMIN__ADDR=0.0.0.0:8081"}, []string{"GNOMON_ADMIN__ADDR", "token_file"}},
 		{"the embedded broker abroad", "kafka: {listen: \"0.0.0.0:9092\"}\n", nil, []string{"kafka.listen", "loopback"}},
@@ -214,5 +215,21 @@ func TestWhatDoesNotFitIsToldWithoutSecretsAndWithoutGo(t *testing.T) {
 				t.Errorf("%q: %q holds %q", file, err, bad)
 			}
 		}
+	}
+}
+
+// Who only asks a running gnomon is not stopped by what concerns the server.
+func TestWhoOnlyAsksIsNotStoppedByTheServersFaults(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gnomon.yaml")
+	text := "project: shop\nadmin: {addr: \"127.0.0.1:9999\"}\nproxy: {addr: nowhere, tls: {cert_file: /none, key_file: /none}}\nproviders: {openai: {api_key_file: /none}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Options{File: path, Environ: []string{}}); err == nil {
+		t.Fatal("the server takes it")
+	}
+	c, err := Load(Options{File: path, Environ: []string{}, Asks: true})
+	if err != nil || c.Project != "shop" || c.Admin.Addr != "127.0.0.1:9999" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }

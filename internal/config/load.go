@@ -33,6 +33,9 @@ type Options struct {
 	Flags map[string]any
 	// Environ is os.Environ() when nil.
 	Environ []string
+	// Asks is of who only asks a running gnomon: what concerns the server alone
+	// is not looked at, so that a fault there never stands before a rollback.
+	Asks bool
 }
 
 // DefaultFile is read from the working folder when no file is named.
@@ -50,6 +53,11 @@ func Load(o Options) (*Config, error) {
 	c := Default()
 	if err := decode(k, &c, origins); err != nil {
 		return nil, err
+	}
+	if o.Asks {
+		c.Providers = nil
+		c.Kafka.SASL.PasswordFile = ""
+		return &c, c.readSecrets()
 	}
 	if err := c.readSecrets(); err != nil {
 		return nil, err
@@ -170,7 +178,7 @@ func decode(k *koanf.Koanf, c *Config, o origins) error {
 	c.Providers = nil
 	err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{
 		Result: c, WeaklyTypedInput: true, TagName: "koanf",
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(wantUnit, mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
 		return decodeError(k, err, o)
@@ -200,6 +208,19 @@ func mergeProvider(row, p Provider, k *koanf.Koanf, name string, builtin bool) P
 		p.IncludeUsage = row.IncludeUsage
 	}
 	return p
+}
+
+// wantUnit refuses a bare number where a duration belongs: it would be taken for
+// nanoseconds. Zero needs no unit.
+func wantUnit(from, to reflect.Type, data any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() || from == to {
+		return data, nil
+	}
+	switch n := reflect.ValueOf(data); {
+	case n.CanInt() && n.Int() != 0, n.CanUint() && n.Uint() != 0, n.CanFloat() && n.Float() != 0:
+		return nil, errors.New("a number without a unit")
+	}
+	return data, nil
 }
 
 // decodeError says of each value that does not fit where it was set, what it is

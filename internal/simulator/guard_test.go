@@ -60,12 +60,24 @@ func TestNoTrafficIsMovedWithoutEvidence(t *testing.T) {
 			}
 		})
 	}
-	t.Run("and the check would notice", func(t *testing.T) {
+	ready := func(profile schemas.Profile) *kept {
 		var evidence []classifier.Evidence
 		for key := range routesOf(seen) {
-			evidence = append(evidence, classifier.Evidence{Workload: key.workload, RequestModel: key.model, Candidate: key.candidate, State: schemas.EvidenceReady})
+			evidence = append(evidence, classifier.Evidence{Workload: key.workload, RequestModel: key.model, Candidate: key.candidate, State: schemas.EvidenceReady, Profile: profile})
 		}
 		k, _ := record(t, w, switchedOn(t, seen, evidence...))
+		return k
+	}
+	t.Run("ready, but nobody knows by what prompts", func(t *testing.T) {
+		for _, e := range ready(schemas.Profile{}).events {
+			if acts(&e) {
+				t.Fatalf("%s to %s, held %q", e.Workload, e.WouldRoute, e.Held)
+			}
+		}
+	})
+	t.Run("and the check would notice", func(t *testing.T) {
+		shape := make([]int32, classifier.ShapeSize)
+		k := ready(schemas.Profile{Features: classifier.Version, Pairs: 100, Middle: shape, Scale: make([]uint32, classifier.ShapeSize), Bound: classifier.Strangest - 1})
 		for i := range k.events {
 			if acts(&k.events[i]) {
 				return
