@@ -290,8 +290,5 @@ func (a *app) keysRevokeCmd() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; kept for ever")
-	cmd.Flags().StringVar(&actor, "actor", "", "who (default: you)")
-	_ = cmd.MarkFlagRequired("reason")
-	return cmd
+	return withReason(cmd, &reason, &actor)
 }

@@ -79,10 +79,7 @@ func (a *app) rollbackCmd() *cobra.Command {
 			return a.changePolicy(cmd, c, c.workloadPath(args[0], "rollback"), map[string]any{"reason": reason, "actor": orActor(actor)})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; kept for ever")
-	cmd.Flags().StringVar(&actor, "actor", "", "who (default: you)")
-	_ = cmd.MarkFlagRequired("reason")
-	return cmd
+	return withReason(cmd, &reason, &actor)
 }
 
 func exactWorkload(_ *cobra.Command, args []string) error {

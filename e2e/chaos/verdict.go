@@ -109,13 +109,44 @@ func (w *world) settle(ctx context.Context, limit time.Duration, ended time.Time
 	return fmt.Errorf("TOO SLOW, it moved %v ago: %w", still, err)
 }
 
+// stored is what the store has: rows that are no loss, by user and by id.
+type stored struct {
+	byUser, byID map[string]row
+}
+
+// read files the store's rows, and says of those that should not be there.
+func (l *ledger) read(got [][]string, c *counts, say func(string, ...any)) stored {
+	s := stored{map[string]row{}, map[string]row{}}
+	for _, r := range got {
+		x := row{user: r[0], id: r[1], status: r[2], source: r[3]}
+		x.input, _ = strconv.Atoi(r[4])
+		x.output, _ = strconv.Atoi(r[5])
+		if _, twice := s.byID[x.id]; twice {
+			say("request %s is there twice", x.id)
+		}
+		s.byID[x.id] = x
+		if x.status == "lost" {
+			c.lost++
+			continue
+		}
+		c.stored++
+		if _, twice := s.byUser[x.user]; twice {
+			say("%s is there twice", x.user)
+		}
+		s.byUser[x.user] = x
+		if l.entries[x.user] == nil {
+			say("%q is in the store, and nobody sent it", x.user)
+		}
+	}
+	return s
+}
+
 // judge holds the store against the ledger, by what the faults may have cost.
 func (w *world) judge(l *ledger, plan []fault) (c counts, err error) {
 	allowed, drops := 0, false
 	for _, f := range plan {
 		allowed, drops = allowed+f.tear, drops || f.drops
 	}
-	byUser, byID := map[string]row{}, map[string]row{}
 	var broken []error
 	say := func(format string, args ...any) { broken = append(broken, fmt.Errorf(format, args...)) }
 	got, err := w.back.rows("SELECT user_id, toString(request_id), status, usage_source, input_tokens, output_tokens FROM gnomon.requests FINAL")
@@ -124,27 +155,7 @@ func (w *world) judge(l *ledger, plan []fault) (c counts, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, r := range got {
-		x := row{user: r[0], id: r[1], status: r[2], source: r[3]}
-		x.input, _ = strconv.Atoi(r[4])
-		x.output, _ = strconv.Atoi(r[5])
-		if _, twice := byID[x.id]; twice {
-			say("request %s is there twice", x.id)
-		}
-		byID[x.id] = x
-		if x.status == "lost" {
-			c.lost++
-			continue
-		}
-		c.stored++
-		if _, twice := byUser[x.user]; twice {
-			say("%s is there twice", x.user)
-		}
-		byUser[x.user] = x
-		if l.entries[x.user] == nil {
-			say("%q is in the store, and nobody sent it", x.user)
-		}
-	}
+	has := l.read(got, &c, say)
 	gone, err := w.back.rows("SELECT toUInt64(sum(declared)) FROM gnomon.completeness")
 	if err != nil {
 		return c, err
@@ -157,7 +168,7 @@ func (w *world) judge(l *ledger, plan []fault) (c counts, err error) {
 	}
 	for _, e := range l.entries {
 		c.sent++
-		r, stored := byUser[e.name]
+		r, stored := has.byUser[e.name]
 		if e.complete {
 			c.complete++
 		}
@@ -178,9 +189,9 @@ func (w *world) judge(l *ledger, plan []fault) (c counts, err error) {
 		case e.complete:
 			missing++
 			if spare--; spare < 0 {
-				say("%s (%s): its client has the answer, the store has nothing (declared lost by name: %v)", e.name, e.kind, byID[e.id].status == "lost")
+				say("%s (%s): its client has the answer, the store has nothing (declared lost by name: %v)", e.name, e.kind, has.byID[e.id].status == "lost")
 			}
-		case e.id != "" && byID[e.id].id == "" && c.ranges == 0:
+		case e.id != "" && has.byID[e.id].id == "" && c.ranges == 0:
 			missing++
 			if spare--; spare < 0 {
 				say("%s (%s): begun as %s, and nobody knows", e.name, e.kind, e.id)
