@@ -121,7 +121,8 @@ func (as *assessor) assess(q *asked) (score, adequate float64, seen familiar.See
 	body, dialect := []byte(q.Request), q.Dialect
 	switch {
 	case len(body) == 0 && q.Prompt == nil:
-		return 0, 0, seen, 0, errors.New("neither prompt nor request")
+		return 0, 0, seen, 0, errors.New("neither prompt nor request\n  a text goes under \"prompt\", a body as clients send it under \"request\": " +
+			`{"id": 1, "workload": "support/triage", "request": {"model": …, "messages": …}}`)
 	case len(body) == 0:
 		body = training.ChatBody(*q.Prompt)
 	case body[0] == '"': // a request may stand as text, byte for byte as it was sent

@@ -105,6 +105,7 @@ func TestAssessSaysWhatIsWrong(t *testing.T) {
 		"no such file":           {[]string{"--input", "/nowhere"}, "--input", exitUsage},
 		"no JSON":                {[]string{"--input", write(t, "a", "{\n")}, "line 1", exitError},
 		"nothing to assess":      {[]string{"--input", write(t, "a", "{\"prompt\":\"x\"}\n{}\n")}, "line 2: neither prompt nor request", exitError},
+		"a body by itself":       {[]string{"--input", write(t, "a", `{"model":"gpt-4o","messages":[]}`)}, `"request": {"model"`, exitError},
 		"weights that are none":  {[]string{"--input", good, "--weights", good}, "train anew", exitError},
 		"evidence without score": {[]string{"--input", good, "--evidence", good}, "strong_score", exitError},
 	} {
