@@ -129,8 +129,7 @@ func fullDisk(folder string, again bool, of func(*world, *rand.Rand) *process) f
 
 var diskFaults = []fault{
 	{name: "a proxy's disk is full", disk: "spool", drops: true, do: fullDisk("spool", false, anyFront)},
-	// A life that finds the disk full at its start, and is killed before it has room, leaves nothing there.
-	{name: "a proxy's disk is full and it is killed", disk: "spool", gone: true, drops: true, do: fullDisk("spool", true, anyFront)},
+	{name: "a proxy's disk is full and it is killed", disk: "spool", drops: true, do: fullDisk("spool", true, anyFront)},
 	{name: "the broker's disk is full", disk: "broker", do: fullDisk("broker", false, theBack)},
 	{name: "the broker's disk is full and it is killed", disk: "broker", do: fullDisk("broker", true, theBack)},
 	{name: "the engine's disk is full", disk: "engine", do: fullDisk("engine", false, theBack)},

@@ -20,8 +20,10 @@
 //
 // # Files
 //
-// The folder holds "lock" (flock; the holder's pid as text) and segments named
-// <boot id, 14 hex digits>-<index, 8 hex digits>.seg. All numbers are
+// The folder holds "lock" (flock; the holder's pid as text), segments named
+// <boot id, 14 hex digits>-<index, 8 hex digits>.seg, and 0.reserve to 7.reserve:
+// pages of 16384 bytes beside MaxBytes, one of which becomes the first segment of a
+// life that finds the disk full, so that it can say how much it accepted. All numbers are
 // little-endian. CRCs are CRC32C (Castagnoli). A segment is a header page of
 // 16384 bytes, written whole when the file is made, then frames.
 //

@@ -146,7 +146,15 @@ func (f *found) accounted(t testing.TB, last uint64, except ...uint64) {
 func crash(t testing.TB, dir string) string {
 	t.Helper()
 	to := t.TempDir()
-	for _, name := range segmentsIn(t, dir) {
+	pages, err := filepath.Glob(filepath.Join(dir, "*.reserve"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := segmentsIn(t, dir)
+	for _, page := range pages {
+		names = append(names, filepath.Base(page))
+	}
+	for _, name := range names {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)

@@ -26,6 +26,7 @@ func (s *Spool) janitor() {
 		case now := <-second.C:
 			s.everySecond(now)
 			s.free()
+			s.refill()
 		}
 	}
 }

@@ -65,6 +65,7 @@ func (d memoryDisk) list(string) (names []string, err error) {
 func (d memoryDisk) create(string) (file, error)    { return nil, os.ErrPermission }
 func (d memoryDisk) open(path string) (file, error) { return memoryFile{bytes.NewReader(d[path])}, nil }
 func (d memoryDisk) remove(string) error            { return nil }
+func (d memoryDisk) rename(string, string) error    { return os.ErrPermission }
 func (d memoryDisk) syncDir(string) error           { return nil }
 
 type memoryFile struct{ *bytes.Reader }

@@ -21,6 +21,7 @@ type disk interface {
 	create(path string) (file, error)
 	open(path string) (file, error)
 	remove(path string) error
+	rename(from, to string) error
 	syncDir(dir string) error
 }
 
@@ -43,6 +44,8 @@ func (osDisk) create(path string) (file, error) {
 func (osDisk) open(path string) (file, error) { return os.OpenFile(path, os.O_RDWR, 0) }
 
 func (osDisk) remove(path string) error { return os.Remove(path) }
+
+func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 
 func (osDisk) syncDir(dir string) error {
 	d, err := os.Open(dir)

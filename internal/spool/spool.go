@@ -74,16 +74,18 @@ type Spool struct {
 	used    int64 // bytes of all segments
 	index   uint64
 
-	pend     *batch
-	spare    []byte             // the buffer of the batch before
-	gone     map[string]*ranges // dropped, not yet declared in the log, by reason
-	broken   bool               // the disk refused; tried again at the next tick
-	stateOld bool               // counters changed without a frame: state to be rewritten
-	writing  time.Time          // since when write(2) runs; zero when it does not
-	stall    chan struct{}      // closed while the disk hangs
-	stalled  bool
-	newFiles bool // made since the folder was last synced
-	errs     Errors
+	pend      *batch
+	spare     []byte             // the buffer of the batch before
+	gone      map[string]*ranges // dropped, not yet declared in the log, by reason
+	broken    bool               // the disk refused; tried again at the next tick
+	stateOld  bool               // counters changed without a frame: state to be rewritten
+	stateLost bool               // the disk did not take the last one
+	reserve   [reserves]bool     // pages that are there
+	writing   time.Time          // since when write(2) runs; zero when it does not
+	stall     chan struct{}      // closed while the disk hangs
+	stalled   bool
+	newFiles  bool // made since the folder was last synced
+	errs      Errors
 
 	scratch []byte     // recovery reads segments into it
 	ackMu   sync.Mutex // held while acks are joined; before mu
@@ -153,8 +155,10 @@ func Open(c Config) (*Spool, error) {
 	}
 	s.cur = &life{boot: s.boot, made: time.Now().UnixNano()}
 	s.lives = append(s.lives, s.cur)
-	if err := s.rotate(); err != nil {
+	s.refill()
+	if err := s.rotate(true); err != nil {
 		s.noteBroken(err)
+		s.log.Error("not even a page of the spool's reserve is there: how much is accepted until the disk has room is known by heartbeats alone; make room now", "dir", s.cfg.Dir)
 	}
 	s.tasks.Add(3)
 	go s.write()
@@ -316,16 +320,17 @@ func (s *Spool) goneWith(reason string, lo, hi uint64) {
 }
 
 // stateChanged asks the writer to put the counters into the segment's state: no
-// frame says them. Where the disk is well, the caller waits for it, so that the
-// count survives a kill, too; else the batch returned is nil.
+// frame says them. Where the disk takes states, also when it is full for all else,
+// the caller waits for it, so that the count survives a kill, too; else the batch
+// returned is nil.
 func (s *Spool) stateChanged(reason string) (*batch, chan struct{}) {
 	s.stateOld = true
 	s.cur.announced = false
 	poke(s.wake)
-	if reason != ReasonFull {
-		return nil, nil
+	if reason == ReasonFull || reason == ReasonDisk && !s.stateLost {
+		return s.pend, s.stall
 	}
-	return s.pend, s.stall
+	return nil, nil
 }
 
 // queued notes an entry that was appended to the pending batch.

@@ -2,8 +2,6 @@ package spool
 
 import (
 	"errors"
-	"fmt"
-	"syscall"
 	"time"
 )
 
@@ -41,8 +39,8 @@ func (s *Spool) flush() {
 	s.writing = time.Now()
 	s.mu.Unlock()
 
-	if len(b.entries) > 0 {
-		s.append(b)
+	if len(b.entries) > 0 && !s.append(b) {
+		saveState = true // what was refused is counted before its callers go on
 	}
 	if saveState {
 		s.saveState()
@@ -58,8 +56,9 @@ func (s *Spool) flush() {
 	s.mu.Unlock()
 }
 
-// append writes the batch behind the newest segment.
-func (s *Spool) append(b *batch) {
+// append writes the batch behind the newest segment, and says whether the disk
+// took it.
+func (s *Spool) append(b *batch) bool {
 	seg, err := s.room(len(b.buf))
 	if err == nil {
 		_, err = seg.f.WriteAt(b.buf, seg.size)
@@ -68,7 +67,7 @@ func (s *Spool) append(b *batch) {
 	defer s.mu.Unlock()
 	if err != nil {
 		s.refuse(b, seg, err)
-		return
+		return false
 	}
 	for _, e := range b.entries {
 		switch r := s.open[e.lo]; {
@@ -84,6 +83,7 @@ func (s *Spool) append(b *batch) {
 		s.spare = b.buf
 	}
 	poke(s.more)
+	return true
 }
 
 // room returns the segment that takes n more bytes, a new one where the last
@@ -97,7 +97,7 @@ func (s *Spool) room(n int) (*segment, error) {
 	if usable && !full {
 		return seg, nil
 	}
-	err := s.rotate()
+	err := s.rotate(!usable)
 	if err != nil && !usable {
 		return seg, err
 	}
@@ -114,8 +114,8 @@ func (l *life) newest() *segment {
 	return l.segments[len(l.segments)-1]
 }
 
-// rotate begins the next segment.
-func (s *Spool) rotate() error {
+// rotate begins the next segment; must: there is no other to write to.
+func (s *Spool) rotate(must bool) error {
 	s.stateMu.Lock()
 	defer s.stateMu.Unlock()
 	s.mu.Lock()
@@ -125,12 +125,9 @@ func (s *Spool) rotate() error {
 	seg := &segment{life: s.cur, index: s.index, path: segmentPath(s.cfg.Dir, s.boot, s.index), size: headerBytes, dirty: true, readPos: headerBytes, made: now}
 	s.mu.Unlock()
 
-	f, err := s.disk.create(seg.path)
+	f, err := s.newFile(seg.path, newHeader(s.boot, seg.index, now, &st), must)
 	if err != nil {
-		return fmt.Errorf("spool: new segment: %w", err)
-	}
-	if _, err := f.WriteAt(newHeader(s.boot, seg.index, now, &st), 0); err != nil {
-		return errors.Join(fmt.Errorf("spool: new segment: %w", err), f.Close(), s.disk.remove(seg.path))
+		return err
 	}
 	seg.f = f
 	s.mu.Lock()
@@ -164,8 +161,7 @@ func (s *Spool) refuse(b *batch, seg *segment, err error) {
 	if seg == nil || seg.sealed {
 		return
 	}
-	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	if cut := seg.f.Truncate(seg.size); cut != nil || !full {
+	if cut := seg.f.Truncate(seg.size); cut != nil || !isFull(err) {
 		seg.sealed = true // what an erring disk holds is read back with care, never added to
 	}
 }
@@ -193,9 +189,13 @@ func (s *Spool) saveState() {
 	s.mu.Lock()
 	st, broken := s.stateNow(), s.broken
 	s.mu.Unlock()
-	if err := s.putState(s.cur, &st); err != nil && !broken { // that the disk refuses was said
+	err := s.putState(s.cur, &st)
+	if err != nil && !broken { // that the disk refuses was said
 		s.log.Warn("the spool's counters could not be saved", "err", err)
 	}
+	s.mu.Lock()
+	s.stateLost = err != nil
+	s.mu.Unlock()
 }
 
 var errStateFull = errors.New("too many separate ranges for the state's slot")
