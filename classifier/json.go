@@ -114,49 +114,65 @@ const (
 	highs = 0x8080808080808080
 )
 
-// stops marks, in the highest bit of its byte, the first byte of x that ends a
-// run of plain text: a quote, a backslash, a control character.
-func stops(x uint64) uint64 {
-	quote, slash := x^(ones*'"'), x^(ones*'\\')
-	return (quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x
+// marked has the highest bit of a byte of x set that ends a run of plain text, a
+// quote, a backslash or a control character, and of one above ASCII perhaps; of
+// bytes behind the first such one, too. A quote is the control characters'
+// neighbour once the second bit is turned.
+func marked(x uint64) uint64 {
+	return ((x ^ ones*2) - ones*0x21) | ((x ^ ones*'\\') - ones)
 }
 
-// plainRun returns where the run of plain text that begins at i ends, or is too
-// short to be looked at eight bytes at once.
-func (r *reader) plainRun(i int) int {
+// stops is marked without the bytes above ASCII: its lowest bit is the first byte
+// that ends the run.
+func stops(x uint64) uint64 { return marked(x) &^ x & highs }
+
+// gathered moves the highest bits of the eight bytes of x to its lowest byte.
+func gathered(x uint64) uint64 { return x & highs >> 7 * 0x0102040810204080 >> 56 }
+
+// plainRun returns where the run of plain text and of escapes of two bytes that
+// begins at i ends, or is too near the end to be looked at 32 bytes at once. Most
+// of a body is text: 32 plain bytes of ASCII are told by one branch, and which of
+// them is not plain by none.
+func (r *reader) plainRun(i int) (end int, escaped bool) {
 	b := r.b
-	var above uint64
-	for ; len(b)-i >= 32; i += 32 {
-		eight := b[i : i+32 : i+32]
-		v, w := binary.LittleEndian.Uint64(eight), binary.LittleEndian.Uint64(eight[8:])
-		x, y := binary.LittleEndian.Uint64(eight[16:]), binary.LittleEndian.Uint64(eight[24:])
-		if (stops(v)|stops(w)|stops(x)|stops(y))&highs != 0 {
-			break
+	for len(b)-i >= 32 {
+		t := b[i : i+32 : i+32]
+		v, w := binary.LittleEndian.Uint64(t), binary.LittleEndian.Uint64(t[8:])
+		x, y := binary.LittleEndian.Uint64(t[16:]), binary.LittleEndian.Uint64(t[24:])
+		if (marked(v)|marked(w)|marked(x)|marked(y)|v|w|x|y)&highs == 0 {
+			i += 32
+			continue
 		}
-		above |= v | w | x | y
-	}
-	for ; len(b)-i >= 8; i += 8 {
-		x := binary.LittleEndian.Uint64(b[i : i+8])
-		above |= x // what stands behind the stop may count, too: at worst UTF-8 is checked for nothing
-		if stop := stops(x) & highs; stop != 0 {
-			i += bits.TrailingZeros64(stop) / 8
-			break
+		stop := gathered(stops(v)) | gathered(stops(w))<<8 | gathered(stops(x))<<16 | gathered(stops(y))<<24
+		if (v|w|x|y)&highs != 0 {
+			above := gathered(v) | gathered(w)<<8 | gathered(x)<<16 | gathered(y)<<24
+			r.high = r.high || above&(stop&-stop-1) != 0 // before the stop, or anywhere
 		}
+		if stop == 0 {
+			i += 32
+			continue
+		}
+		i += bits.TrailingZeros64(stop)
+		if b[i] != '\\' || i+1 >= len(b) || !short[b[i+1]] {
+			return i, escaped
+		}
+		i += 2
+		escaped = true
 	}
-	if above&highs != 0 {
-		r.high = true
-	}
-	return i
+	return i, escaped
 }
 
-// text reads the string that stands next and returns its content. Its plain runs
-// are looked at 32 bytes at once: most of a body is text.
+// short are the second bytes of escapes of two.
+var short = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
+
+// text reads the string that stands next and returns its content.
 func (r *reader) text() span {
 	r.i++ // the quote
 	s := span{from: r.i}
 	b := r.b
 	for {
-		r.i = r.plainRun(r.i)
+		end, escaped := r.plainRun(r.i)
+		r.i, s.escaped = end, s.escaped || escaped
 		if r.i >= len(b) {
 			r.fail()
 			return span{}
@@ -188,11 +204,11 @@ func (r *reader) escape() bool {
 	if r.i+1 >= len(r.b) {
 		return false
 	}
-	switch r.b[r.i+1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	switch c := r.b[r.i+1]; {
+	case short[c]:
 		r.i += 2
 		return true
-	case 'u':
+	case c == 'u':
 		u, ok := hex4(r.b, r.i+2)
 		if !ok || u >= 0xDC00 && u < 0xE000 {
 			return false

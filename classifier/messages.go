@@ -36,10 +36,10 @@ func (w *walker) turn() {
 	}
 }
 
-// message reads one turn. Its role may stand after its content, which is then
-// read again.
+// message reads one turn. Its role may stand after its content: a text is then
+// taken when the role is known, and parts are read again.
 func (w *walker) message() {
-	role, known, contentAt := roleOther, false, -1
+	role, known, contentAt, early := roleOther, false, -1, span{}
 	for c := w.enter(); w.next(&c); {
 		k := w.key()
 		switch string(w.b[k.from:k.to]) {
@@ -51,7 +51,10 @@ func (w *walker) message() {
 				w.content(role, 0)
 				continue
 			}
-			w.space()
+			if contentAt, early = -1, (span{}); w.peek() == '"' {
+				early = w.text()
+				continue
+			}
 			contentAt = w.i
 			w.skip()
 		case "tool_calls":
@@ -80,6 +83,9 @@ func (w *walker) message() {
 		default:
 			w.skip()
 		}
+	}
+	if early.len() > 0 && !w.bad {
+		w.say(role, early)
 	}
 	if contentAt >= 0 && !w.bad {
 		end, depth := w.i, w.depth
