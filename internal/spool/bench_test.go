@@ -65,18 +65,21 @@ func BenchmarkBeginEnd(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend is the log alone: frames of 1.5 KB from 64 callers.
+// BenchmarkAppend is the log alone: one event from 64 callers.
 func BenchmarkAppend(b *testing.B) {
 	s := open(b, Config{Dir: b.TempDir(), MaxBytes: 16 << 30})
-	event := bytes.Repeat([]byte("x"), 1500)
-	b.SetBytes(int64(len(event)))
+	ev := benchEvent(1, 1)
+	once, err := appendEnded(nil, ev)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(once)))
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			frame := appendEnded(make([]byte, 0, 1600), 1, "k", event)
 			s.mu.Lock()
 			at := len(s.pend.buf)
-			s.pend.buf = append(s.pend.buf, frame...)
+			s.pend.buf, _ = appendEnded(s.pend.buf, ev)
 			batch, stall := s.queued(entry{kind: kindEnded, lo: 1, hi: 1, at: at})
 			s.mu.Unlock()
 			s.wait(batch, stall)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gnomon-llm/gnomon/internal/sabotage"
+	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 const (
@@ -90,16 +91,18 @@ func appendBegun(b []byte, g *begun) []byte {
 	return b
 }
 
-func appendEnded(b []byte, seq uint64, key string, event []byte) []byte {
+func appendEnded(b []byte, ev *schemas.RequestEvent) ([]byte, error) {
 	at := len(b)
-	key = key[:min(len(key), 1<<16-1)]
+	key := ev.RequestID[:min(len(ev.RequestID), 1<<16-1)]
 	b = openFrame(b)
-	b = binary.LittleEndian.AppendUint64(b, seq)
+	b = binary.LittleEndian.AppendUint64(b, ev.Seq)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(key)))
 	b = append(b, key...)
-	b = append(b, event...)
-	closeFrame(b, at, kindEnded)
-	return b
+	b, err := ev.AppendJSON(b)
+	if err == nil {
+		closeFrame(b, at, kindEnded)
+	}
+	return b, err
 }
 
 func appendDeclared(b []byte, lo, hi uint64, at time.Time, reason string) []byte {

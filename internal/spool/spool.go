@@ -3,7 +3,6 @@ package spool
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -75,7 +74,7 @@ type Spool struct {
 	index   uint64
 
 	pend      *batch
-	spare     []byte             // the buffer of the batch before
+	spare     *batch             // the one before: its memory is used again
 	gone      map[string]*ranges // dropped, not yet declared in the log, by reason
 	broken    bool               // the disk refused; tried again at the next tick
 	stateOld  bool               // counters changed without a frame: state to be rewritten
@@ -144,7 +143,7 @@ func Open(c Config) (*Spool, error) {
 		open: map[uint64]*running{}, gone: map[string]*ranges{}, stall: make(chan struct{}),
 		wake: make(chan struct{}, 1), more: make(chan struct{}, 1), kick: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
-	s.pend = newBatch(nil)
+	s.pend = nextBatch(nil)
 	if err := s.recover(); err != nil {
 		_ = lock.Close()
 		return nil, err
@@ -210,7 +209,20 @@ func newBootID() (uint64, error) {
 	}
 }
 
-func newBatch(buf []byte) *batch { return &batch{buf: buf[:0], done: make(chan struct{})} }
+// nextBatch is an empty batch in the memory of an earlier one, if that is given.
+func nextBatch(spare *batch) *batch {
+	b := &batch{done: make(chan struct{})}
+	if spare != nil {
+		b.buf, b.entries = spare.buf[:0], spare.entries[:0]
+	}
+	return b
+}
+
+// frames are for events until they are in a batch.
+var frames = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// maxFrame bounds what is kept of them.
+const maxFrame = 64 << 10
 
 // BootID is this life's id: random, below 2^53.
 func (s *Spool) BootID() uint64 { return s.boot }
@@ -258,11 +270,15 @@ func (s *Spool) End(ev *schemas.RequestEvent) {
 }
 
 func (s *Spool) end(ev *schemas.RequestEvent) {
-	var frame []byte
-	event, err := json.Marshal(ev)
-	if err == nil {
-		frame = appendEnded(make([]byte, 0, frameHeader+endedFixed+len(ev.RequestID)+len(event)), ev.Seq, ev.RequestID, event)
-	} else {
+	pooled := frames.Get().(*[]byte)
+	frame, err := appendEnded((*pooled)[:0], ev)
+	defer func() {
+		if cap(frame) <= maxFrame {
+			*pooled = frame
+		}
+		frames.Put(pooled)
+	}()
+	if err != nil {
 		s.log.Error("event cannot be encoded and is declared lost", "request_id", ev.RequestID, "err", err)
 	}
 	s.mu.Lock()
