@@ -17,7 +17,7 @@ import (
 // prompt.
 type Pair struct {
 	Workload, RequestModel, Candidate string
-	Cluster                           string  // of pairs that are not independent; the request where it stands alone
+	Cluster                           string  // of pairs that are not independent; empty: of those of the same prompt
 	Probability                       float64 // with which it was sampled; 0 = unknown, taken as 1
 	Baseline, Cheap                   float64 // what the answers were worth, 0 to 1
 	Features                          classifier.Features
@@ -27,7 +27,17 @@ type Pair struct {
 // cell is what shares a level: the workload and the two models.
 func (p *Pair) cell() string { return p.Workload + "\x00" + p.RequestModel + "\x00" + p.Candidate }
 
-// Compared is how one way to predict does on pairs that it had not seen.
+// cluster is what folds and intervals take as one.
+func (p *Pair) cluster() string {
+	if p.Cluster == "" {
+		return fmt.Sprintf("prompt\x00%016x", p.Features.PromptHash)
+	}
+	return p.Cluster
+}
+
+// Compared is how one way to predict does on pairs that it had not seen, each
+// weighed by the inverse of its probability: figures are of the traffic, not of
+// what was picked from it.
 type Compared struct {
 	Within float64 // chance that a pair whose cheap answer was worse ranks above one of the same workload and models whose was not; ties by half
 	All    float64 // the same over all pairs
@@ -139,7 +149,7 @@ func (r *refitting) everything() []int {
 func (r *refitting) clusters() int {
 	seen := map[string]bool{}
 	for i := range r.pairs {
-		seen[r.pairs[i].Cluster] = true
+		seen[r.pairs[i].cluster()] = true
 	}
 	return len(seen)
 }
@@ -147,7 +157,7 @@ func (r *refitting) clusters() int {
 // parted deals rows to those that a fold may see and those that it is asked of.
 func (r *refitting) parted(rows []int, fold int, seed uint64) (seen, unseen []int) {
 	for _, i := range rows {
-		if foldOf(r.pairs[i].Cluster, ownFolds, seed) == fold {
+		if foldOf(r.pairs[i].cluster(), ownFolds, seed) == fold {
 			unseen = append(unseen, i)
 		} else {
 			seen = append(seen, i)
@@ -180,11 +190,10 @@ func (r *refitting) gain(b []float64, i int) (sum float64) {
 func (r *refitting) fit(rows []int, penalty float64) []float64 {
 	p := problem{x: &sparse{}, penalty: make([]float64, shapeColumns+len(r.cells))}
 	for _, i := range rows {
-		root := math.Sqrt(r.weight[i])
 		p.x.begin()
-		r.shape(i, func(col int, v float64) { p.x.put(col, v*root) })
-		p.x.put(r.level(i), root)
-		p.y = append(p.y, r.target[i]*root)
+		r.shape(i, p.x.put)
+		p.x.put(r.level(i), 1)
+		p.y, p.weight = append(p.y, r.target[i]), append(p.weight, r.weight[i])
 	}
 	for c := range p.penalty {
 		p.penalty[c] = penalty
@@ -227,14 +236,15 @@ func (r *refitting) choose(rows []int, seed uint64) float64 {
 func (r *refitting) observations(rows []int) (out []calibration.Observation) {
 	for _, i := range rows {
 		p := &r.pairs[i]
-		out = append(out, calibration.Observation{Workload: p.cell(), Prior: float64(p.Assessment.Score) / 65535, Outcome: r.target[i], Weight: r.weight[i]})
+		out = append(out, calibration.Observation{Workload: p.cell(), Prior: float64(p.Assessment.Score) / 65535, Outcome: r.target[i], Weight: r.weight[i], Cluster: p.cluster()})
 	}
 	return out
 }
 
 // compared measures predictions; predicted is NaN where they are no gains.
 func (r *refitting) compared(said []float64, predicted float64) (c Compared) {
-	c.Within, c.All, c.Error = r.within(said, r.everything()), auc(r, said, r.everything()), predicted
+	c.Within, c.Error = r.within(said, r.everything()), predicted
+	c.All, _ = auc(r, said, r.everything())
 	sum := 0.0
 	for i := range said {
 		sum += r.weight[i]
@@ -244,19 +254,28 @@ func (r *refitting) compared(said []float64, predicted float64) (c Compared) {
 	return c
 }
 
-func auc(r *refitting, said []float64, rows []int) float64 {
-	var worse, not []float64
-	for _, i := range rows {
-		if r.pairs[i].Baseline > r.pairs[i].Cheap {
-			worse = append(worse, said[i])
-		} else {
-			not = append(not, said[i])
+// auc is the AUC of rows, and the weight of the comparisons it rests on.
+func auc(r *refitting, said []float64, rows []int) (area, comparisons float64) {
+	order := slices.Clone(rows)
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(said[a], said[b]), cmp.Compare(a, b)) })
+	var below, worse, above float64 // weights: of answers no worse that rank lower; of all that are worse
+	for i := 0; i < len(order); {
+		var here, bad float64
+		j := i
+		for ; j < len(order) && said[order[j]] == said[order[i]]; j++ {
+			if k := order[j]; r.pairs[k].Baseline > r.pairs[k].Cheap {
+				bad += r.weight[k]
+			} else {
+				here += r.weight[k]
+			}
 		}
+		above += bad * (below + here/2)
+		below, worse, i = below+here, worse+bad, j
 	}
-	return AUC(worse, not)
+	return above / (worse * below), worse * below
 }
 
-// within is the AUC inside cells, each by how many comparisons it holds.
+// within is the AUC inside cells, each by the comparisons it holds.
 func (r *refitting) within(said []float64, rows []int) float64 {
 	by := make([][]int, len(r.cells))
 	for _, i := range rows {
@@ -265,14 +284,8 @@ func (r *refitting) within(said []float64, rows []int) float64 {
 	}
 	sum, weight := 0.0, 0.0
 	for _, of := range by {
-		worse := 0
-		for _, i := range of {
-			if r.pairs[i].Baseline > r.pairs[i].Cheap {
-				worse++
-			}
-		}
-		if n := float64(worse) * float64(len(of)-worse); n > 0 {
-			sum += n * auc(r, said, of)
+		if area, n := auc(r, said, of); n > 0 {
+			sum += n * area
 			weight += n
 		}
 	}
@@ -296,10 +309,11 @@ func (r *refitting) interval(a, b []float64) (low, high float64) {
 	at := map[string]int{}
 	var clusters [][]int
 	for i := range r.pairs {
-		k, known := at[r.pairs[i].Cluster]
+		name := r.pairs[i].cluster()
+		k, known := at[name]
 		if !known {
 			k = len(clusters)
-			at[r.pairs[i].Cluster], clusters = k, append(clusters, nil)
+			at[name], clusters = k, append(clusters, nil)
 		}
 		clusters[k] = append(clusters[k], i)
 	}
@@ -348,8 +362,8 @@ func (r *refitting) weights(b, gain []float64) (*classifier.Weights, error) {
 		scaled[i] = gain[i]/spread - centre
 		in[i] = example{lexical: r.pairs[i].Features.Lexical, adequate: r.pairs[i].Cheap >= r.pairs[i].Baseline}
 	}
-	setKnots(&w, scaled)
-	(&layout{}).adequacy(&w, in, scaled)
+	setKnots(&w, scaled, r.weight)
+	(&layout{}).adequacy(&w, in, scaled, r.weight)
 	w.Rows, w.Data = uint32(len(r.pairs)), pairsHash(r.pairs)
 	return &w, nil
 }
@@ -372,6 +386,6 @@ func pairsHash(pairs []Pair) (sum uint64) {
 // from: sums of floats depend on it.
 func SortPairs(pairs []Pair) {
 	slices.SortStableFunc(pairs, func(a, b Pair) int {
-		return cmp.Or(cmp.Compare(a.cell(), b.cell()), cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Features.PromptHash, b.Features.PromptHash), cmp.Compare(a.Baseline-a.Cheap, b.Baseline-b.Cheap))
+		return cmp.Or(cmp.Compare(a.cell(), b.cell()), cmp.Compare(a.cluster(), b.cluster()), cmp.Compare(a.Features.PromptHash, b.Features.PromptHash), cmp.Compare(a.Baseline-a.Cheap, b.Baseline-b.Cheap))
 	})
 }

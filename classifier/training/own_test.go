@@ -128,3 +128,96 @@ func TestTooFewPairsToRefit(t *testing.T) {
 		}
 	}
 }
+
+// TestTheRankingIsThatOfTheTraffic: of hard prompts, which the score ranks the
+// wrong way round, every pair is graded, of the others one in ten. Counted one
+// each the score looks worse than chance; weighed by their probabilities the pairs
+// say what the whole traffic says.
+func TestTheRankingIsThatOfTheTraffic(t *testing.T) {
+	d := dealer{5}
+	var traffic, sampled, naive []Pair
+	for i := range 4000 {
+		hard := d.below(10) == 0
+		p := Pair{Workload: "w", Candidate: "c", Cluster: fmt.Sprint("s", i), Probability: .1, Baseline: 1, Cheap: 1}
+		p.Assessment.Score = uint16(d.below(65536))
+		if d.below(65536) < int(p.Assessment.Score) != hard {
+			p.Cheap = 0
+		}
+		if hard {
+			p.Probability = 1
+		}
+		if d.below(1000) < int(1000*p.Probability) {
+			sampled = append(sampled, p)
+			p.Probability = 0
+			naive = append(naive, p)
+		}
+		p.Probability = 1
+		traffic = append(traffic, p)
+	}
+	rank := func(pairs []Pair) float64 {
+		r := newRefitting(pairs, classifier.Builtin(), Defaults())
+		return r.compared(r.inForce, math.NaN()).Within
+	}
+	whole, got, wrong := rank(traffic), rank(sampled), rank(naive)
+	if math.Abs(got-whole) > .05 || wrong > got-.15 {
+		t.Errorf("AUC %.3f of the traffic, %.3f of what was graded, %.3f without probabilities", whole, got, wrong)
+	}
+}
+
+// TestSessionsAreNotDealtToTwoFolds: twenty prompts of a session share shape and
+// outcome, and outcomes follow nothing. Where each pair goes to a fold of its own
+// a fit knows the session of what it is asked, and looks better beyond doubt.
+func TestSessionsAreNotDealtToTwoFolds(t *testing.T) {
+	d := dealer{11}
+	var pairs []Pair
+	for s := range 30 {
+		worth := float64(d.below(2))
+		var f classifier.Features
+		for j := range f.Lexical {
+			f.Lexical[j] = int16(d.below(2000))
+		}
+		for k := range 20 {
+			f.PromptHash = uint64(s*100 + k)
+			pairs = append(pairs, Pair{Workload: "w", Candidate: "c", Cluster: fmt.Sprint("s", s), Baseline: 1, Cheap: worth, Features: f, Assessment: classifier.Assessment{Score: uint16(d.below(65536))}})
+		}
+	}
+	compare := func() *Comparison {
+		c, _, err := Refit(pairs, classifier.Builtin(), Defaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	grouped := compare()
+	for i := range pairs {
+		pairs[i].Cluster = ""
+	}
+	naive := compare()
+	if grouped.Clusters != 30 || grouped.BetterLo > 0 || naive.Clusters != 600 || naive.BetterLo <= 0 {
+		t.Errorf("by session %+v, by pair %+v", grouped, naive)
+	}
+	r := newRefitting(pairs, classifier.Builtin(), Defaults())
+	if o := r.observations(r.everything()); o[0].Cluster == "" || o[0].Cluster == o[1].Cluster {
+		t.Errorf("a pair without a session is no cluster: %+v", o[0])
+	}
+}
+
+// TestKnotsFollowWeights: a pair of weight n counts as n pairs of weight 1.
+func TestKnotsFollowWeights(t *testing.T) {
+	var gain, weight, once []float64
+	for i := range 300 {
+		n := 1 + i%7
+		gain, weight = append(gain, float64(i)/100), append(weight, float64(n))
+		for range n {
+			once = append(once, float64(i)/100)
+		}
+	}
+	var a, b classifier.Weights
+	setKnots(&a, gain, weight)
+	setKnots(&b, once, nil)
+	for k := range a.Knots {
+		if d := a.Knots[k] - b.Knots[k]; max(d, -d) > 1320 { // two hundredths: two pairs on
+			t.Errorf("knot %d: %d, counted out %d", k, a.Knots[k], b.Knots[k])
+		}
+	}
+}

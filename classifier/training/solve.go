@@ -1,6 +1,9 @@
 package training
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // sparse is a matrix of few non-zero cells, by rows.
 type sparse struct {
@@ -54,12 +57,21 @@ func dot(a, b []float64) (sum float64) {
 	return sum
 }
 
-// problem is a penalised regression: weights b of least
-// Σ loss(y, Xb) + Σ penalty·b²/2.
+// problem is a penalised regression: b of least
+// Σ weight·loss(y, Xb) + Σ penalty·b²/2.
 type problem struct {
 	x       *sparse
 	y       []float64
+	weight  []float64 // nil: 1 each
 	penalty []float64
+}
+
+// weighted scales a value of each row by the row's weight.
+func (p *problem) weighted(v []float64) []float64 {
+	for i, w := range p.weight {
+		v[i] *= w
+	}
+	return v
 }
 
 // ridge solves it for squared loss.
@@ -68,7 +80,7 @@ func (p *problem) ridge() []float64 {
 	for i := range curvature {
 		curvature[i] = 1
 	}
-	p.step(b, p.y, curvature)
+	p.step(b, p.weighted(slices.Clone(p.y)), p.weighted(curvature))
 	return b
 }
 
@@ -82,7 +94,7 @@ func (p *problem) logistic() []float64 {
 			q := 1 / (1 + exp(-v))
 			residual[i], curvature[i] = p.y[i]-q, max(float64(q*(1-q)), 1e-6)
 		}
-		if p.step(b, residual, curvature) < 1e-4 {
+		if p.step(b, p.weighted(residual), p.weighted(curvature)) < 1e-4 {
 			break
 		}
 	}

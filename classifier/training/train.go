@@ -1,6 +1,7 @@
 package training
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -114,8 +115,8 @@ func Train(rows []Row, o Options) (*classifier.Weights, error) {
 	for i := range best.gain {
 		best.gain[i] -= centre
 	}
-	setKnots(w, best.gain)
-	l.adequacy(w, in, best.gain)
+	setKnots(w, best.gain, nil)
+	l.adequacy(w, in, best.gain, nil)
 	familiarise(w, rows)
 	return w, nil
 }
@@ -222,19 +223,39 @@ func (l *layout) weights(b []float64, scale float64) *classifier.Weights {
 }
 
 // setKnots makes the score the share of prompts with less gain, as seen by
-// models that had not seen them.
-func setKnots(w *classifier.Weights, gain []float64) {
-	v := slices.Sorted(slices.Values(gain))
+// models that had not seen them; of prompts that stand for others, nil for one
+// each, by their weight.
+func setKnots(w *classifier.Weights, gain, weight []float64) {
+	order := make([]int, len(gain))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(gain[a], gain[b]) })
 	last := len(w.Knots) - 1
+	at := func(k int) int { return (len(order) - 1) * k / last }
+	if weight != nil {
+		upTo, sum := make([]float64, len(order)), 0.0 // the weight that stands before each
+		for i, of := range order {
+			upTo[i] = sum
+			sum += weight[of]
+		}
+		at = func(k int) int {
+			i, found := slices.BinarySearch(upTo, upTo[len(upTo)-1]*float64(k)/float64(last))
+			if !found {
+				i--
+			}
+			return i
+		}
+	}
 	for k := range w.Knots {
-		w.Knots[k] = int32(math.Round(v[(len(v)-1)*k/last] * 65536))
+		w.Knots[k] = int32(math.Round(gain[order[at(k)]] * 65536))
 	}
 }
 
 // adequacy fits how likely the cheap answer is no worse: logistic on the gain
 // that models saw without the row, and on the features' bins, by which levels
 // differ between kinds of prompt.
-func (l *layout) adequacy(w *classifier.Weights, in []example, gain []float64) {
+func (l *layout) adequacy(w *classifier.Weights, in []example, gain, weight []float64) {
 	m := &sparse{}
 	y := make([]float64, len(in))
 	low, high := float64(w.Knots[0])/65536, float64(w.Knots[len(w.Knots)-1])/65536
@@ -254,7 +275,7 @@ func (l *layout) adequacy(w *classifier.Weights, in []example, gain []float64) {
 		penalty[c] = 5
 	}
 	penalty[0], penalty[1] = .01, .01
-	b := (&problem{x: m, y: y, penalty: penalty}).logistic()
+	b := (&problem{x: m, y: y, weight: weight, penalty: penalty}).logistic()
 	fixed := func(v float64) int32 { return int32(math.Round(v * 65536)) }
 	w.AdequateBias, w.AdequateSlope = int64(fixed(b[0])), fixed(b[1])
 	for j := range 16 {

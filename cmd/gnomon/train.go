@@ -34,7 +34,8 @@ groups of rows that the fit had not seen, beside what the shipped weights say of
 With --from-store the rows are the store's graded pairs (rehearsal, a team's own grades). No prompt
 is in the store: words keep the weights in force, and what is fitted is how much the score counts,
 the sixteen features and the kind of task. Both are printed side by side, measured on sessions that
-the fit had not seen; a file is written only where --out names one.`,
+the fit had not seen, each pair weighed by the inverse of the probability with which it was sampled;
+a file is written only where --out names one.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			switch {
 			case fromStore && len(files) > 0:
