@@ -160,7 +160,7 @@ func stays(in *Inputs, known, priced bool) schemas.Reject {
 // weigh returns the candidate's expected cost, and why it cannot serve the
 // request or would not be worth it.
 func weigh(in *Inputs, c *candidate, i int, x *expectation, fact evidenceFact, baseline schemas.NanoUSD, override bool) (schemas.NanoUSD, schemas.Reject) {
-	if r := reachable(in, c); r != schemas.RejectNone {
+	if r := reachable(in, c, i); r != schemas.RejectNone {
 		return 0, r
 	}
 	cost, priced := x.candidate(c, i, fact)
@@ -184,8 +184,9 @@ func weigh(in *Inputs, c *candidate, i int, x *expectation, fact evidenceFact, b
 	return cost, schemas.RejectNone
 }
 
-// reachable looks at what no request could change.
-func reachable(in *Inputs, c *candidate) schemas.Reject {
+// reachable says why a candidate at another provider cannot be asked: for want of
+// a dialect, of a stored credential, or of a caller for whom it may be spent.
+func reachable(in *Inputs, c *candidate, i int) schemas.Reject {
 	if c.provider == in.Provider {
 		return schemas.RejectNone // the caller speaks to it already
 	}
@@ -197,6 +198,12 @@ func reachable(in *Inputs, c *candidate) schemas.Reject {
 	}
 	if !c.at.Credential {
 		return schemas.RejectNoCredential
+	}
+	if in.Features.Gates&schemas.GateAnonymous != 0 {
+		return schemas.RejectAnonymous
+	}
+	if i < maxCandidates && in.Barred&(1<<i) != 0 {
+		return schemas.RejectKeyScope
 	}
 	return schemas.RejectNone
 }

@@ -126,6 +126,13 @@ var decisions = []struct {
 		[]schemas.Reject{schemas.RejectDialect, schemas.RejectNoCredential, schemas.RejectNoCredential, 0}, 0, false},
 	{"another dialect that the request can be said in is as good as its own", func(in *Inputs) { in.RequestModel, in.Features.Gates = "other", schemas.GateInAnthropic }, "anthropic/claude",
 		[]schemas.Reject{0, better, better, better}, 0, false},
+	{"nobody's request goes to another provider, and to another model of its own", func(in *Inputs) {
+		in.RequestModel, in.Features.Gates = "other", schemas.GateInAnthropic|schemas.GateAnonymous
+	}, "openai/small",
+		[]schemas.Reject{schemas.RejectAnonymous, schemas.RejectNoCredential, schemas.RejectNoCredential, 0}, 0, false},
+	{"a key that may not spend there goes nowhere else", func(in *Inputs) { in.RequestModel, in.Features.Gates, in.Barred = "other", schemas.GateInAnthropic, 1 }, "openai/small",
+		[]schemas.Reject{schemas.RejectKeyScope, schemas.RejectNoCredential, schemas.RejectNoCredential, 0}, 0, false},
+	{"at its own provider nobody is barred", func(in *Inputs) { in.Barred, in.Features.Gates = 3, schemas.GateAnonymous }, "openai/mid", []schemas.Reject{0, better}, 0, false},
 	{"that it can be said in a third dialect helps nobody", func(in *Inputs) { in.RequestModel, in.Features.Gates = "other", schemas.GateInGemini }, "openai/small",
 		[]schemas.Reject{schemas.RejectDialect, schemas.RejectNoCredential, schemas.RejectNoCredential, 0}, 0, false},
 	{"unpriced, unknown, dearer, the same model", func(in *Inputs) { in.RequestModel = "odd" }, "openai/odd",

@@ -8,9 +8,14 @@ import (
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-// inputsVersion is the first byte of packed Inputs. A new layout gets a new
-// number; old ones stay readable for as long as the store keeps events.
-const inputsVersion = 1
+// The first byte of packed Inputs is the version of their layout. A new layout
+// gets a new number; old ones stay readable for as long as the store keeps events.
+// Version 2 has Barred after Hour; where nothing is barred there is nothing to add,
+// and version 1 is written, as ever.
+const (
+	inputsPlain  = 1
+	inputsBarred = 2
+)
 
 // ErrInputs says that bytes are not packed Inputs of a known version.
 var ErrInputs = errors.New("not packed inputs")
@@ -25,7 +30,11 @@ const (
 // length and numbers as varints, in the order of the fields. The same Inputs
 // give the same bytes on every machine.
 func (in *Inputs) AppendBinary(b []byte) []byte {
-	b = append(b, inputsVersion)
+	version := byte(inputsPlain)
+	if in.Barred != 0 {
+		version = inputsBarred
+	}
+	b = append(b, version)
 	for _, s := range [...]string{in.Workload, in.Provider, in.RequestModel, in.Dialect, in.Operation, string(in.Arm)} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
@@ -51,6 +60,9 @@ func (in *Inputs) AppendBinary(b []byte) []byte {
 	} {
 		b = binary.AppendUvarint(b, n)
 	}
+	if in.Barred != 0 {
+		b = binary.AppendUvarint(b, in.Barred)
+	}
 	for _, n := range f.Lexical {
 		b = binary.AppendVarint(b, int64(n))
 	}
@@ -60,10 +72,10 @@ func (in *Inputs) AppendBinary(b []byte) []byte {
 // UnmarshalBinary reads what AppendBinary writes, and nothing else: unknown
 // versions, missing and trailing bytes are ErrInputs.
 func (in *Inputs) UnmarshalBinary(b []byte) error {
-	if len(b) == 0 || b[0] != inputsVersion {
-		return fmt.Errorf("%w of version %d", ErrInputs, inputsVersion)
+	if len(b) == 0 || b[0] != inputsPlain && b[0] != inputsBarred {
+		return fmt.Errorf("%w of a version from %d to %d", ErrInputs, inputsPlain, inputsBarred)
 	}
-	r := unpacker{b: b[1:]}
+	version, r := b[0], unpacker{b: b[1:]}
 	var n Inputs
 	arm := ""
 	for _, s := range [...]*string{&n.Workload, &n.Provider, &n.RequestModel, &n.Dialect, &n.Operation, &arm} {
@@ -86,6 +98,10 @@ func (in *Inputs) UnmarshalBinary(b []byte) error {
 	a.Task = TaskClass(r.number(8))
 	a.Version = uint32(r.number(32))
 	n.Unhealthy, n.CacheWarm, n.Hour = r.number(64), r.number(64), uint32(r.number(32))
+	if version == inputsBarred {
+		n.Barred = r.number(64)
+		r.bad = r.bad || n.Barred == 0 // or the same Inputs had two forms
+	}
 	for i := range f.Lexical {
 		f.Lexical[i] = r.int16()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	"pgregory.net/rapid"
 
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -20,7 +21,7 @@ func drawInputs(t *rapid.T) Inputs {
 			Turns: u16.Draw(t, "turns"), Tools: u16.Draw(t, "tools"), Images: u16.Draw(t, "images")},
 		Assessment: Assessment{Score: u16.Draw(t, "score"), Novelty: u16.Draw(t, "novelty"), Task: TaskClass(rapid.Uint8().Draw(t, "task")), Version: u32.Draw(t, "version")},
 		Arm:        schemas.Arm(rapid.SampledFrom([]string{"none", "control", "treated", ""}).Draw(t, "arm")),
-		Bypassed:   rapid.Bool().Draw(t, "bypassed"), Unhealthy: u64.Draw(t, "unhealthy"), CacheWarm: u64.Draw(t, "warm"), BaselineWarm: rapid.Bool().Draw(t, "bwarm"), Hour: u32.Draw(t, "hour"),
+		Bypassed:   rapid.Bool().Draw(t, "bypassed"), Unhealthy: u64.Draw(t, "unhealthy"), CacheWarm: u64.Draw(t, "warm"), BaselineWarm: rapid.Bool().Draw(t, "bwarm"), Barred: rapid.OneOf(rapid.Just(uint64(0)), u64).Draw(t, "barred"), Hour: u32.Draw(t, "hour"),
 	}
 	for i := range in.Features.Lexical {
 		in.Features.Lexical[i] = rapid.Int16().Draw(t, "lexical")
@@ -52,6 +53,28 @@ func TestInputsComeBackAsTheyWere(t *testing.T) {
 			t.Fatal("a byte too many was taken")
 		}
 	})
+}
+
+// TestInputsOfBeforeCallersCouldBeBarredBarNobody holds bytes that were packed then
+// against what they meant: nobody is anonymous or barred.
+func TestInputsOfBeforeCallersCouldBeBarredBarNobody(t *testing.T) {
+	in := testInputs()
+	in.RequestModel, in.Features.Gates = "other", schemas.GateInAnthropic
+	packed := in.AppendBinary(nil)
+	if packed[0] != inputsPlain || xxhash.Sum64(packed) != 0x4159ab7520e2e5b3 {
+		t.Errorf("version %d, %#x: what bars nobody is packed otherwise than it was", packed[0], xxhash.Sum64(packed))
+	}
+	var again Inputs
+	if err := again.UnmarshalBinary(packed); err != nil || again.Barred != 0 || again.Features.Gates&schemas.GateAnonymous != 0 {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	if d := Decide(&again, NewSnapshot(testParts())); d.Route != "anthropic/claude" {
+		t.Errorf("decided for %s", d.Route)
+	}
+	in.Barred = 1
+	if packed = in.AppendBinary(nil); packed[0] != inputsBarred {
+		t.Errorf("what is barred is packed in version %d", packed[0])
+	}
 }
 
 // TestDecisionsCanBeTakenAgain: from packed Inputs and the snapshot.
@@ -101,6 +124,8 @@ func FuzzInputs(f *testing.F) {
 	in := testInputs()
 	f.Add(in.AppendBinary(nil))
 	f.Add([]byte{1})
+	in.Barred = 2
+	f.Add(in.AppendBinary(nil))
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		var in Inputs
 		if in.UnmarshalBinary(packed) != nil {

@@ -15,7 +15,10 @@ import (
 // goldenDecisions is the hash of what was decided about the inputs below. Where
 // it changes, recorded decisions are not taken again as they were: Rules has to
 // change with it.
-const goldenDecisions = 0x90f69283e1263159
+const (
+	goldenDecisions = 0x90f69283e1263159
+	goldenBarred    = 0x2f5158fdb52dea7d
+)
 
 // goldenParts are testParts with a candidate that can do nothing of what a
 // request may need.
@@ -63,10 +66,26 @@ func someInputs(tell func(*Inputs)) {
 	}
 }
 
+// barredInputs are of callers who may not be sent elsewhere; apart, so that the
+// decisions about the others keep their hash.
+func barredInputs(tell func(*Inputs)) {
+	for i := range 64 {
+		in := testInputs()
+		in.RequestModel, in.Features.Gates, in.Barred = "other", schemas.GateInAnthropic, uint64(i)&3
+		if i&4 != 0 {
+			in.Features.Gates |= schemas.GateAnonymous
+		}
+		in.Assessment.Score = uint16(i * 1000)
+		tell(&in)
+	}
+}
+
 // decideAll hashes the decisions about someInputs, but for the snapshot's hash.
-func decideAll(s *Snapshot) uint64 {
+func decideAll(s *Snapshot) uint64 { return decideThese(s, someInputs) }
+
+func decideThese(s *Snapshot, inputs func(func(*Inputs))) uint64 {
 	all := xxhash.New()
-	someInputs(func(in *Inputs) {
+	inputs(func(in *Inputs) {
 		d := Decide(in, s)
 		d.SnapshotHash = 0
 		all.Write(decisionBytes(&d))
@@ -80,6 +99,10 @@ func TestDecisionsAreTheSame(t *testing.T) {
 		t.Errorf("got %#x, want %#x: something is decided otherwise than before; raise Rules and set the hash", got, uint64(goldenDecisions))
 	}
 	seen := map[schemas.Reject]int{}
+	if got := decideThese(s, barredInputs); got != goldenBarred {
+		t.Errorf("of barred callers got %#x, want %#x", got, uint64(goldenBarred))
+	}
+	barredInputs(func(in *Inputs) { seen[Decide(in, s).Rejects[0]]++ })
 	acted, held := 0, map[schemas.Held]int{}
 	someInputs(func(in *Inputs) {
 		d := Decide(in, s)

@@ -64,6 +64,7 @@ type Inputs struct {
 	Arm          schemas.Arm
 	Bypassed     bool
 	Unhealthy    uint64 // bit i: candidate i of the ladder is left alone for now
+	Barred       uint64 // bit i: candidate i is at another provider, whose credential the caller's gnomon key may not spend
 	CacheWarm    uint64 // bit i: candidate i would hold the session's prefix in its cache
 	BaselineWarm bool   // the baseline holds it
 	Hour         uint32 // hours since the Unix epoch, UTC: which prices hold

@@ -60,6 +60,9 @@ func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent
 		ms := clamp32(a.TTFT.Milliseconds())
 		ev.TTFTMS = &ms
 	}
+	if a.Fallback {
+		o.settle(r, d)
+	}
 	o.count(&ev, d, a, read)
 	o.price(&ev, d)
 	if ev.Status == schemas.StatusRefused && !a.Sent { // nobody was asked: whatever the model, it cost nothing

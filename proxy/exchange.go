@@ -342,6 +342,7 @@ type acting struct {
 	of         *classifier.Snapshot
 	any        bool
 	discovered bool // one of them is found by its system prompt, not by a header
+	overflow   bool // one is of the names past the bound
 }
 
 func actingOf(s *classifier.Snapshot) *acting {
@@ -351,6 +352,7 @@ func actingOf(s *classifier.Snapshot) *acting {
 		if acts(&policies[i]) {
 			a.any = true
 			w := policies[i].Workload
+			a.overflow = a.overflow || w == overflow
 			a.discovered = a.discovered || w[:1] == "~" || slices.ContainsFunc(s.Parts().Names, func(n classifier.Name) bool { return n.Name == w })
 		}
 	}
@@ -378,7 +380,7 @@ func (x *exchange) mayAct() bool {
 	if x.req.Feature == "" {
 		return a.discovered
 	}
-	return acts(s.PolicyFor(x.req.Feature))
+	return a.overflow || acts(s.PolicyFor(x.req.Feature))
 }
 
 // asksUsage reports whether stream usage may be asked for at a row.

@@ -46,7 +46,8 @@ type Decided struct {
 	Stream   bool
 	Inputs   classifier.Inputs
 	Decision classifier.Decision
-	// Route is where the decision is acted on; zero Model means the baseline.
+	// Route is where the decision is acted on; zero Model means the baseline. It is
+	// Decide's word, and nobody else's.
 	Route Route
 
 	peek   dialect.Peek
@@ -54,6 +55,7 @@ type Decided struct {
 	// kept is how long a prefix the decided route's cache would hold, in tokens as
 	// predicted, had every decision before been acted on.
 	kept     uint32
+	before   prefix // what the route acted on held of the conversation
 	snapshot *classifier.Snapshot
 }
 
@@ -133,6 +135,9 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 	mine, all := o.warmth.last(key), o.warmth.last(shared)
 	for i, c := range candidates[:min(len(candidates), 64)] {
 		in.Features.Gates |= o.way(r, s, c, in.Features.Gates)
+		if r.barred(c) {
+			in.Barred |= 1 << i
+		}
 		if _, ok := mine.of(routeHash(c), now); ok && caches(s, r, c) {
 			in.CacheWarm |= 1 << i
 		}
@@ -148,12 +153,16 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 	own, _ := mine.of(route, now)
 	system, _ := all.of(route, now)
 	d.kept = max(own, system)
+	d.act()
+	if d.staysAway() {
+		route = baseline
+	}
 	o.warmth.note(shared, route, now, in.Features.SystemBytes/4)
 	if d.Session != "" {
+		d.before = mine.held(route)
 		o.warmth.note(key, route, now, in.Features.PromptTokens)
 	}
 	d.packed = in.AppendBinary(nil)
-	d.act(r)
 	return d
 }
 
@@ -200,6 +209,9 @@ func (o *Observer) look(r *Request, d *Decided) {
 		Arm: schemas.ArmNone, Bypassed: r.Bypassed, Hour: uint32(max(0, r.Ts.Unix()/3600)),
 	}
 	d.Inputs.Features.Gates = d.peek.Gates
+	if r.CredentialHash == "" {
+		d.Inputs.Features.Gates |= schemas.GateAnonymous
+	}
 	d.Inputs.Features.Bytes = uint32(min(r.bodyBytes(), 1<<32-1))
 	if dd.Readable && r.Body == nil {
 		d.Inputs.Features.Gates |= schemas.GateUnreadable
@@ -238,18 +250,42 @@ func (o *Observer) refuse(r *Request, s *classifier.Snapshot, why schemas.Reject
 	return d
 }
 
-// act sets the route when the decision says so. An anonymous request stays
-// anonymous: it is never sent to another provider on a stored credential, and
-// one with a gnomon key only on those that the key may spend.
-func (d *Decided) act(r *Request) {
-	if !d.Decision.Act {
+// act sets the route when the decision says so, and asks nothing more: what
+// speaks against a route is an input of the decision, or the would-be route that
+// is recorded would not be the one that live takes.
+func (d *Decided) act() {
+	if provider, model, ok := cutRoute(d.Decision.Route); ok && d.Decision.Act {
+		d.Route = Route{provider, model}
+	}
+}
+
+// barred reports whether a candidate is at another provider, whose stored
+// credential the caller's gnomon key may not spend.
+func (r *Request) barred(candidate string) bool {
+	if r.Key == nil {
+		return false
+	}
+	provider, _, _ := cutRoute(candidate)
+	return provider != r.Provider && !r.Key.Spends(provider)
+}
+
+// staysAway reports whether a conversation that is moved was not, this time: it
+// was held, and the baseline's cache has what the route's has not. Where nothing is
+// moved at all the would-be routes are taken to have been acted on, each of them:
+// so what is recorded is what live would do from the first turn on.
+func (d *Decided) staysAway() bool {
+	return d.Inputs.Arm == schemas.ArmTreated && d.Route.Model == ""
+}
+
+// settle corrects what was noted of a conversation whose candidate failed, so that
+// the baseline answered.
+func (o *Observer) settle(r *Request, d *Decided) {
+	if d.Route.Model == "" || d.Session == "" {
 		return
 	}
-	provider, model, ok := cutRoute(d.Decision.Route)
-	if !ok || (provider == r.Provider && model == d.Model) || (provider != r.Provider && (r.CredentialHash == "" || r.Key != nil && !r.Key.Spends(provider))) {
-		return
-	}
-	d.Route = Route{provider, model}
+	key := warmKey(d.Workload, d.Session)
+	o.warmth.note(key, routeHash(d.Route.String()), d.before.at, d.before.tokens)
+	o.warmth.note(key, routeHash(r.Provider+"/"+d.Model), r.Ts.Unix(), d.Inputs.Features.PromptTokens)
 }
 
 func (r *Request) bodyBytes() int64 { return int64(max(r.BodyBytes, len(r.Body))) }

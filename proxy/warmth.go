@@ -16,9 +16,10 @@ const (
 	unnamed  = "~unnamed" // no feature was sent and no system prompt names one
 )
 
-// warmth remembers of each conversation what the caches of its would-be routes
-// hold: how long the prompt was when each was last asked. Two generations bound
-// it: when the younger is full the older one is forgotten.
+// warmth remembers of each conversation what the caches of its routes hold: how
+// long the prompt was when each was last asked. A conversation that is moved has
+// what really served it; of any other it is what the would-be routes would hold.
+// Two generations bound it: when the younger is full the older one is forgotten.
 type warmth struct {
 	max        int
 	mu         sync.Mutex
@@ -42,6 +43,16 @@ func (p *prefixes) of(route uint64, now int64) (uint32, bool) {
 		}
 	}
 	return 0, false
+}
+
+// held is what was noted of a route, however long ago; zero: nothing.
+func (p *prefixes) held(route uint64) prefix {
+	for _, x := range p {
+		if x.route == route {
+			return x
+		}
+	}
+	return prefix{}
 }
 
 func warmKey(workload, session string) uint64 {

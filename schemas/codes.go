@@ -28,6 +28,10 @@ const (
 	GateInOpenAI    // in openai.chat
 	GateInAnthropic // in anthropic.messages
 	GateInGemini    // in gemini.generate
+
+	// GateAnonymous is no need either: the caller brought no credential, so that
+	// no other provider than its own is asked for it.
+	GateAnonymous
 )
 
 // Reject says why a candidate was not chosen. 0 means it was chosen. Codes are
@@ -68,6 +72,8 @@ const (
 	RejectWebSearch
 	RejectUnknownCandidate // the candidate's capabilities are not known
 	RejectClassifier       // the classifier failed or exceeded its budget
+	RejectAnonymous        // another provider is asked for nobody
+	RejectKeyScope         // the caller's gnomon key may not spend at the candidate's provider
 )
 
 // rejectWords holds the code and the sentence of each reason. The code is the
@@ -105,6 +111,8 @@ var rejectWords = map[Reject][2]string{
 	RejectWebSearch:        {"provider_tools", "The request uses tools that run at its provider."},
 	RejectUnknownCandidate: {"unknown_candidate", "The candidate's capabilities are not known."},
 	RejectClassifier:       {"classifier", "The classifier failed or took too long."},
+	RejectAnonymous:        {"anonymous", "The caller brought no credential, and the candidate is at another provider: a stored credential is not spent for nobody."},
+	RejectKeyScope:         {"key_scope", "The candidate is at a provider whose credential the caller's gnomon key may not spend."},
 }
 
 // Code returns the fixed word of the reason, as used in JSON, SQL and screens.

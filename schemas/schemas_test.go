@@ -76,7 +76,7 @@ func TestAnUnknownPriceIsNullAndNeverZero(t *testing.T) {
 
 func TestEveryRejectHasACodeAndASentenceOfItsOwn(t *testing.T) {
 	codes, sentences := map[string]Reject{}, map[string]Reject{}
-	for r := RejectNone; r <= RejectClassifier; r++ {
+	for r := RejectNone; r <= RejectKeyScope; r++ {
 		code, sentence := r.Code(), r.Sentence()
 		if code == "unknown" || !strings.HasSuffix(sentence, ".") {
 			t.Errorf("reject %d has code %q and sentence %q", r, code, sentence)
@@ -89,8 +89,8 @@ func TestEveryRejectHasACodeAndASentenceOfItsOwn(t *testing.T) {
 		}
 		codes[code], sentences[sentence] = r, r
 	}
-	if len(RejectCodes()) != int(RejectClassifier)+1 {
-		t.Errorf("%d codes for %d reasons", len(RejectCodes()), RejectClassifier+1)
+	if len(RejectCodes()) != int(RejectKeyScope)+1 {
+		t.Errorf("%d codes for %d reasons", len(RejectCodes()), RejectKeyScope+1)
 	}
 	if Reject(60_000).Code() != "unknown" {
 		t.Error("a newer gnomon's reason has no word")
@@ -99,12 +99,12 @@ func TestEveryRejectHasACodeAndASentenceOfItsOwn(t *testing.T) {
 
 // The numbers are in stores for 400 days: a reason moved is a history misread.
 func TestCodesAreNeverRenumbered(t *testing.T) {
-	for want, r := range map[string]Reject{"tools": 1, "context": 9, "repeated_key": 14, "unpriced": 17, "not_cheaper": 18, "dialect": 19, "no_credential": 20, "score": 22, "bypassed": 24, "classifier": 31} {
+	for want, r := range map[string]Reject{"tools": 1, "context": 9, "repeated_key": 14, "unpriced": 17, "not_cheaper": 18, "dialect": 19, "no_credential": 20, "score": 22, "bypassed": 24, "classifier": 31, "anonymous": 32, "key_scope": 33} {
 		if r.Code() != want {
 			t.Errorf("code %d reads %q, and read %q when it was first stored", r, r.Code(), want)
 		}
 	}
-	for want, g := range map[Gate]Gate{1: GateTools, 2: GateParallelTools, 4: GateVision, 512: GateSignedThinking, 4096: GateUnreadable, 32768: GateWebSearch} {
+	for want, g := range map[Gate]Gate{1: GateTools, 2: GateParallelTools, 4: GateVision, 512: GateSignedThinking, 4096: GateUnreadable, 32768: GateWebSearch, 524288: GateAnonymous} {
 		if g != want {
 			t.Errorf("a gate has moved to %d from %d", g, want)
 		}

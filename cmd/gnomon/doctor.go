@@ -75,6 +75,7 @@ func (a *app) diagnose(ctx context.Context) []finding {
 	all := []finding{{Check: "configuration", OK: true, Detail: fmt.Sprintf("project %s, %d providers, %d workloads with a data policy", c.Project, len(c.Providers), len(c.Workloads))}}
 	all = append(all, diagnoseFolder(c.DataDir))
 	all = append(all, diagnoseRehearsal(c)...)
+	all = append(all, diagnoseCrossing(c)...)
 	all = append(all, diagnosePrices(c), diagnoseEngine(c), diagnoseBroker(ctx, c))
 	all = append(all, diagnoseStore(ctx, c)...)
 	return append(all, diagnoseProcess(ctx, c)...)
@@ -131,6 +132,34 @@ func keyless(c *config.Config) []string {
 		texts = append(texts, fmt.Sprintf("providers.%s has no api_key: %s cannot be rehearsed with its models", provider, strings.Join(names, ", ")))
 	}
 	return texts
+}
+
+// diagnoseCrossing says what it takes for candidates at another provider than their
+// baseline's to count: a stored credential there, and a caller it is spent for.
+func diagnoseCrossing(c *config.Config) []finding {
+	crossing, missing := 0, map[string]bool{}
+	for _, l := range ladders(c) {
+		own, _, _ := strings.Cut(l.Baseline, "/")
+		for _, candidate := range l.Candidates {
+			provider, _, _ := strings.Cut(candidate, "/")
+			if provider == own {
+				continue
+			}
+			crossing++
+			if p, ok := c.Providers[provider]; !ok || p.APIKey == "" {
+				missing[provider] = true
+			}
+		}
+	}
+	if crossing == 0 {
+		return nil
+	}
+	found := []finding{{Check: "ladders", OK: true, Detail: fmt.Sprintf("%d candidates at another provider than their baseline: open to callers with a credential of their own, or with a gnomon key that may spend there; a request with neither is refused them as anonymous, one whose key may not as key_scope", crossing)}}
+	for _, provider := range sortedKeys(missing) {
+		found = append(found, finding{Check: "ladders", Detail: fmt.Sprintf("providers.%s has no api_key: its candidates are refused to callers of other providers (no_credential), and count for nothing in savings", provider),
+			Mend: "put the key into a file and name it in providers." + provider + ".api_key_file, or take its models out of those ladders"})
+	}
+	return found
 }
 
 func diagnosePrices(c *config.Config) finding {

@@ -146,6 +146,24 @@ func TestAWorkloadThatCannotBeRehearsedIsNamed(t *testing.T) {
 	}
 }
 
+func TestALadderThatNoCallerCanFollowIsNamed(t *testing.T) {
+	c := config.Default()
+	if got := diagnoseCrossing(&c); len(got) != 0 {
+		t.Errorf("the built-in ladders stay at their providers: %+v", got)
+	}
+	c.Ladders = []config.Ladder{{Baseline: "openai/gpt-4o", Candidates: []string{"openai/gpt-4o-mini", "anthropic/claude-haiku-4-5"}}}
+	got := diagnoseCrossing(&c)
+	if len(got) != 2 || !got[0].OK || !strings.Contains(got[0].Detail, "anonymous") || got[1].OK || !strings.Contains(got[1].Detail, "providers.anthropic has no api_key") {
+		t.Errorf("%+v", got)
+	}
+	p := c.Providers["anthropic"]
+	p.APIKey = "stored"
+	c.Providers["anthropic"] = p
+	if got = diagnoseCrossing(&c); len(got) != 1 || !got[0].OK {
+		t.Errorf("with a key: %+v", got)
+	}
+}
+
 func TestTheConsoleNamesTheDataPlaneAsItListens(t *testing.T) {
 	for _, tt := range []struct{ addr, cert, want string }{
 		{":8080", "", "http://localhost:8080"}, {"127.0.0.1:28080", "", "http://localhost:28080"}, {"0.0.0.0:443", "cert.pem", "https://localhost:443"}, {"10.1.2.3:8080", "", "http://10.1.2.3:8080"},

@@ -58,6 +58,7 @@ func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, 
 		r.Assessments.Bodies++
 		in.Features.Gates &^= ways
 		f, a := assess(body, model)
+		f.Gates &^= ways
 		if f == in.Features && a == in.Assessment {
 			return nil
 		}
@@ -71,9 +72,9 @@ func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, 
 	})
 }
 
-// ways are found out for a snapshot's candidates, after the assessment: whether
-// a request can be said in their dialect.
-const ways = schemas.GateInOpenAI | schemas.GateInAnthropic | schemas.GateInGemini
+// ways are found out beside the body: whether a request can be said in the
+// dialects of a snapshot's candidates, and whether its caller brought a credential.
+const ways = schemas.GateInOpenAI | schemas.GateInAnthropic | schemas.GateInGemini | schemas.GateAnonymous
 
 // origin is what the record of a snapshot says of the build that decided.
 func (p *player) origin(hash uint64) (*classifier.Sealed, error) {
