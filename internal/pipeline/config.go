@@ -29,8 +29,8 @@ type Config struct {
 	NoCreate    bool   // topics are checked and never made
 	Group       string // prefix of ingest's consumer groups; default gnomon-ingest
 
-	MaxBatchRows  int           // of one insert; default 20,000
-	MaxBatchBytes int           // of one insert, as JSON; default 8 MiB
+	MaxBatchRows  int           // of one insert; default 25,000
+	MaxBatchBytes int           // of one insert, as JSON; default 32 MiB, of which as many partitions as there are inserts hold more than 4 MiB
 	Linger        time.Duration // how long a batch waits for more after its first event; default 300 ms
 	InsertTimeout time.Duration // after which an insert's result is unknown; default 60 s
 	Inserts       int           // at the same time; default 2
@@ -118,8 +118,8 @@ func (c Config) withDefaults() (Config, error) {
 		replicas = 3
 	}
 	or(&c.Replication, replicas)
-	or(&c.MaxBatchRows, 20_000)
-	or(&c.MaxBatchBytes, 8<<20)
+	or(&c.MaxBatchRows, 25_000)
+	or(&c.MaxBatchBytes, 32<<20)
 	or(&c.Linger, 300*time.Millisecond)
 	or(&c.InsertTimeout, time.Minute)
 	or(&c.Inserts, 2)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,16 @@ type envelope struct {
 // take: JSON, of a known type, of its own major version. extra holds, for a
 // record of a newer minor version, the fields this one does not know.
 func decode[T any](value []byte, into *T) (extra, reason string) {
+	// The version is the first member of every record we write.
+	own := bytes.HasPrefix(value, ownPrefix)
+	if own {
+		if d := plainDecoderOf(reflect.TypeFor[T]()); d != nil {
+			if d.decode(value, reflect.ValueOf(into).Elem()) {
+				return "", ""
+			}
+			*into = *new(T)
+		}
+	}
 	var e envelope
 	err := json.Unmarshal(value, into)
 	if err != nil {
@@ -32,8 +43,7 @@ func decode[T any](value []byte, into *T) (extra, reason string) {
 		}
 		return "", notRead(err)
 	}
-	// The version is the first member of every record we write.
-	if ours, found := strings.CutPrefix(string(value[:min(len(value), len(ownPrefix))]), ownPrefix); found && ours == "" {
+	if own {
 		return "", ""
 	}
 	if err := json.Unmarshal(value, &e); err != nil {
@@ -46,7 +56,18 @@ func decode[T any](value []byte, into *T) (extra, reason string) {
 	return unknown(value, reflect.TypeFor[T]()), ""
 }
 
-const ownPrefix = `{"schema_version":"` + schemas.SchemaVersion + `"`
+var ownPrefix = []byte(`{"schema_version":"` + schemas.SchemaVersion + `"`)
+
+var plainDecoders sync.Map // reflect.Type → plainDecoder
+
+func plainDecoderOf(t reflect.Type) plainDecoder {
+	if d, ok := plainDecoders.Load(t); ok {
+		return d.(plainDecoder)
+	}
+	d := newPlainDecoder(t)
+	plainDecoders.Store(t, d)
+	return d
+}
 
 func notRead(err error) string {
 	var wrong *json.UnmarshalTypeError

@@ -25,7 +25,7 @@ func Ingest(ctx context.Context, cfg Config, to Inserter) error {
 		return err
 	}
 	defer k.close()
-	in := &ingest{k: k, to: to, slots: make(chan struct{}, k.cfg.Inserts), acks: newAcker(), metrics: newMetrics(k.cfg.Metrics)}
+	in := &ingest{k: k, to: to, slots: make(chan struct{}, k.cfg.Inserts), bulk: make(chan struct{}, k.cfg.Inserts), acks: newAcker(), metrics: newMetrics(k.cfg.Metrics)}
 	in.pub = &Publisher{k: k, base: map[place]int64{}}
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
@@ -57,6 +57,7 @@ type ingest struct {
 	pub   *Publisher
 	to    Inserter
 	slots chan struct{} // inserts at the same time
+	bulk  chan struct{} // batches of more than smallBatch at the same time
 	acks  *acker
 
 	metrics *metrics
@@ -69,6 +70,7 @@ type worker[T any] struct {
 	a      *assignment
 	r      *reader
 	linger time.Duration
+	large  bool // a place in bulk is held
 	log    trouble
 }
 
@@ -88,10 +90,40 @@ func (r *road[T]) worker(in *ingest) func(context.Context, *assignment) {
 // six times of it.
 const fetchBytes = 1 << 20
 
+// A row costs the store half as much in a batch of 25,000 as in one of 5,000, and
+// large batches are what memory is needed for: behind, partitions take turns at
+// them. Whoever gets no turn in time goes on with a small one, for the batches of
+// the others may be waiting for a store that takes none of them.
+const (
+	smallBatch = 4 << 20
+	bulkWait   = time.Second
+)
+
+// enlarge waits for the turn to gather more than smallBatch.
+func (w *worker[T]) enlarge(ctx context.Context) {
+	t := time.NewTimer(bulkWait)
+	defer t.Stop()
+	select {
+	case w.bulk <- struct{}{}:
+		w.large = true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (w *worker[T]) endTurn() {
+	if w.large {
+		w.large = false
+		<-w.bulk
+	}
+}
+
 // run moves batch after batch until ctx ends or the partition is another's.
 func (w *worker[T]) run(ctx context.Context) error {
+	defer w.endTurn()
 	var left []Message
 	for {
+		w.endTurn()
 		msgs, rest, err := w.cut(ctx, left)
 		if err != nil {
 			return err
@@ -125,10 +157,19 @@ func (w *worker[T]) cut(ctx context.Context, left []Message) (batch, rest []Mess
 		size    int
 		until   time.Time
 		planned = w.a.planned
+		waited  bool // for a turn, at most once a batch
 	)
 	for {
 		for i, m := range left {
-			full := len(batch) >= w.k.cfg.MaxBatchRows || size+len(m.Value) > w.k.cfg.MaxBatchBytes
+			if planned < 0 && !w.large && !waited && size+len(m.Value) > smallBatch {
+				waited = true
+				w.enlarge(ctx)
+			}
+			most := w.k.cfg.MaxBatchBytes
+			if !w.large {
+				most = min(most, smallBatch)
+			}
+			full := len(batch) >= w.k.cfg.MaxBatchRows || size+len(m.Value) > most
 			if planned >= 0 {
 				full = m.Offset > planned
 			}
@@ -150,7 +191,10 @@ func (w *worker[T]) cut(ctx context.Context, left []Message) (batch, rest []Mess
 			if planned >= 0 && batch[len(batch)-1].Offset >= planned {
 				return batch, nil, nil
 			}
-			if planned < 0 && wait <= 0 {
+			// Of a backlog the next record is as old as the first; but not all offsets
+			// before the log's end need be those of records.
+			behind := w.r.next < w.r.end && time.Since(until) < 10*w.linger
+			if planned < 0 && wait <= 0 && !behind {
 				return batch, nil, nil
 			}
 		}

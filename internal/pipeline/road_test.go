@@ -414,3 +414,32 @@ func incompressible(n int) []byte {
 	}
 	return out
 }
+
+func TestABacklogIsInsertedInLargeBatches(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	const n = 16_000
+	padding, bytes := strings.Repeat("x", 1200), 0
+	for seq := uint64(0); seq < n; {
+		var msgs []Message
+		for range 2000 {
+			seq++
+			ev := newEvent(5, seq)
+			ev.Session = padding
+			msgs = append(msgs, eventMessage(t, ev))
+		}
+		bytes = len(msgs[0].Value)
+		publish(t, cfg, schemas.TopicRequests, msgs...)
+	}
+	cfg.Inserts = 1
+	store := newMemory()
+	ingesting(t, cfg, store)
+	within(t, 30*time.Second, "all rows", func() bool { return store.count() == n })
+	largest := 0
+	for _, c := range store.snapshot() {
+		largest = max(largest, c.rows)
+	}
+	if small := smallBatch / bytes; largest <= small { // each of four partitions has some 4,000 rows
+		t.Errorf("the largest batch has %d rows, a small one %d", largest, small)
+	}
+}

@@ -167,7 +167,7 @@ func (s *simulation) publish(ctx context.Context) {
 
 // member is one ingester's hold on a partition.
 func (s *simulation) member(ctx context.Context, k *cluster, term, partition int) {
-	in := &ingest{k: k, to: s.store, slots: make(chan struct{}, 2), acks: newAcker(), metrics: newMetrics(nil)}
+	in := &ingest{k: k, to: s.store, slots: make(chan struct{}, 2), bulk: make(chan struct{}, 2), acks: newAcker(), metrics: newMetrics(nil)}
 	in.pub = &Publisher{k: k, base: map[place]int64{}}
 	s.wait.Go(func() { in.acks.run(ctx, in.pub) })
 	s.wait.Go(func() {
