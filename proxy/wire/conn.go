@@ -26,6 +26,7 @@ type conn struct {
 	fd      syscall.RawConn
 	until   time.Time // the read deadline as it is set
 	takes   time.Time // the write deadline as it is set
+	late    error     // the wait for a head was over; its parser tells of half a line instead
 }
 
 func (c *conn) init() {
@@ -55,6 +56,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.left -= int64(n)
+	if err != nil && timedOut(err) {
+		c.late = err
+	}
 	return n, err
 }
 
@@ -133,7 +137,9 @@ func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(c.r, r)
 		if err != nil {
-			if c.left == c.host.cl.cfg.MaxHead && !timedOut(err) {
+			if c.late != nil {
+				err = c.late
+			} else if c.left == c.host.cl.cfg.MaxHead {
 				err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 			}
 			return nil, err
