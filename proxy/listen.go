@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
+
+	"github.com/gnomon-llm/gnomon/proxy/plain"
 )
 
 // speak says in which protocols clients are answered: HTTP/1.1 and HTTP/2, the
@@ -30,6 +34,30 @@ func (p *Proxy) speak(srv *http.Server) {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return p.current.Load().cfg.Certificate, nil // Reload never takes it away
 		},
+	}
+}
+
+// server is what serves a listener.
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+	Close() error
+}
+
+// overTLS is net/http's server where all connections are TLS.
+type overTLS struct{ *http.Server }
+
+func (s overTLS) Serve(ln net.Listener) error { return s.ServeTLS(ln, "", "") }
+
+// server puts before net/http's server the one that is quicker with plain requests.
+// Over TLS net/http serves all.
+func (p *Proxy) server(rest *http.Server, base context.Context) server {
+	if rest.TLSConfig != nil {
+		return overTLS{rest}
+	}
+	return &plain.Server{
+		Handler: rest.Handler, Base: base, Rest: rest, Log: p.log,
+		HeadTimeout: rest.ReadHeaderTimeout, BodyTimeout: rest.ReadTimeout, IdleTimeout: rest.IdleTimeout,
 	}
 }
 

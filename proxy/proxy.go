@@ -234,19 +234,14 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
 	p.speak(srv)
+	server := p.server(srv, base)
 	idle := make(chan struct{})
 	defer close(idle)
 	for range 2 * runtime.GOMAXPROCS(0) {
 		go p.deciders.run(idle)
 	}
 	served := make(chan error, 1)
-	go func() {
-		if srv.TLSConfig != nil {
-			served <- srv.ServeTLS(ln, "", "")
-			return
-		}
-		served <- srv.Serve(ln)
-	}()
+	go func() { served <- server.Serve(ln) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("proxy: serve %s: %w", ln.Addr(), err)
@@ -256,13 +251,13 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	p.log.Info("draining", "in_flight", p.flights.count(), "bound", bound)
 	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), bound)
 	defer stop()
-	err := srv.Shutdown(limit)
+	err := server.Shutdown(limit)
 	select {
 	case <-p.flights.empty(): // also relayed upgrades, which Shutdown does not know
 	case <-limit.Done():
 		p.log.Warn("drain bound exceeded, cutting off", "in_flight", p.flights.count())
 		cancel(errCutOff)
-		_ = srv.Close()
+		_ = server.Close()
 		<-p.flights.empty() // each ends promptly: its context is over
 	}
 	p.current.Load().closeIdle(nil)

@@ -1,0 +1,231 @@
+package plain
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+)
+
+// maxFields is how many headers a plain request has at most.
+const maxFields = 96
+
+// Bytes that may stand in a name as it is spelled usually, in a target, in a
+// value and in a host. All are subsets of what net/http takes.
+const (
+	inName = 1 << iota
+	inTarget
+	inValue
+	inHost
+)
+
+var classes = func() (t [256]byte) {
+	for i := range t {
+		c := byte(i)
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if letter || c == '-' || c == '_' {
+			t[i] |= inName
+		}
+		if c > ' ' && c < 0x7f {
+			t[i] |= inTarget
+		}
+		if c >= ' ' && c != 0x7f || c == '\t' {
+			t[i] |= inValue
+		}
+		if letter || c == '-' || c == '_' || c == '.' || c == ':' || c == '[' || c == ']' {
+			t[i] |= inHost
+		}
+	}
+	return t
+}()
+
+func all[T string | []byte](s T, class byte) bool {
+	for i := range len(s) {
+		if classes[s[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// field is where a header's name and value are in a head.
+type field struct{ name, colon, from, to int }
+
+// head is a request's head, looked at and not yet made into a request.
+type head struct {
+	method string
+	target [2]int
+	fields [maxFields]field
+	n      int
+	host   int   // which of them
+	length int64 // of the body
+	closes bool  // the client wants no further request on the connection
+}
+
+var knownMethods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+
+// What read says of bytes that are no whole head.
+const (
+	incomplete = 0  // they may become one
+	notPlain   = -1 // whether it is a request at all is not for this package to say
+)
+
+// read takes in the head that b begins with and returns its length, its empty line
+// included.
+func (h *head) read(b []byte) int {
+	h.n, h.host, h.length, h.closes = 0, -1, -1, false
+	if len(b) > 0 && (b[0] < 'A' || b[0] > 'Z') {
+		return notPlain
+	}
+	for at, first := 0, true; ; first = false {
+		end := bytes.IndexByte(b[at:], '\n')
+		if end < 0 {
+			return incomplete
+		}
+		next := at + end + 1
+		switch {
+		case end == 0 || b[next-2] != '\r':
+			return notPlain
+		case first:
+			if !h.requestLine(b[:next-2]) {
+				return notPlain
+			}
+		case end == 1:
+			if h.host < 0 {
+				return notPlain
+			}
+			return next
+		case h.n == maxFields || !h.field(b, at, next-2):
+			return notPlain
+		}
+		at = next
+	}
+}
+
+func (h *head) requestLine(b []byte) bool {
+	sp := bytes.IndexByte(b, ' ')
+	const version = " HTTP/1.1"
+	if sp < 0 || !bytes.HasSuffix(b, []byte(version)) {
+		return false
+	}
+	h.method = ""
+	for _, m := range knownMethods {
+		if string(b[:sp]) == m {
+			h.method = m
+			break
+		}
+	}
+	h.target = [2]int{sp + 1, len(b) - len(version)}
+	if h.method == "" || h.target[1] <= h.target[0] {
+		return false
+	}
+	target := b[h.target[0]:h.target[1]]
+	return target[0] == '/' && all(target, inTarget)
+}
+
+// field takes the header in b[at:end] in.
+func (h *head) field(b []byte, at, end int) bool {
+	colon := bytes.IndexByte(b[at:end], ':')
+	if colon < 1 {
+		return false
+	}
+	f := field{name: at, colon: at + colon, from: at + colon + 1, to: end}
+	for f.from < f.to && (b[f.from] == ' ' || b[f.from] == '\t') {
+		f.from++
+	}
+	for f.to > f.from && (b[f.to-1] == ' ' || b[f.to-1] == '\t') {
+		f.to--
+	}
+	name, value := b[f.name:f.colon], b[f.from:f.to]
+	if !all(name, inName) || !all(value, inValue) || !h.meaning(name, value) {
+		return false
+	}
+	h.fields[h.n] = f
+	h.n++
+	return true
+}
+
+// meaning looks at the headers that say how a message is framed, and by whom it
+// is read. What is said twice, in a list, or in another way than usually is not
+// plain.
+func (h *head) meaning(name, value []byte) bool {
+	is := func(s string) bool { return bytes.EqualFold(name, []byte(s)) }
+	switch len(name) {
+	case len("Host"):
+		if is("Host") {
+			if h.host >= 0 || len(value) == 0 || !all(value, inHost) {
+				return false
+			}
+			h.host = h.n
+		}
+	case len("Expect"), len("Trailer"): // also Pragma and Upgrade: net/http reads more into them
+		return !is("Expect") && !is("Pragma") && !is("Trailer") && !is("Upgrade")
+	case len("Connection"):
+		if is("Connection") {
+			closes := bytes.EqualFold(value, []byte("close"))
+			h.closes = h.closes || closes
+			return closes || bytes.EqualFold(value, []byte("keep-alive"))
+		}
+	case len("Content-Length"):
+		if is("Content-Length") {
+			if h.length >= 0 || len(value) == 0 || len(value) > 15 || value[0] == '0' && len(value) > 1 {
+				return false
+			}
+			h.length = 0
+			for _, c := range value {
+				if c < '0' || c > '9' {
+					return false
+				}
+				h.length = 10*h.length + int64(c-'0')
+			}
+		}
+		return !is("HTTP2-Settings")
+	case len("Transfer-Encoding"):
+		return !is("Transfer-Encoding")
+	}
+	return true
+}
+
+// request makes the request of a head that was read from b. Names are brought
+// into their usual spelling within b; all texts share one memory.
+func (h *head) request(b []byte, r *http.Request) bool {
+	u, err := url.ParseRequestURI(string(b[h.target[0]:h.target[1]]))
+	if err != nil {
+		return false
+	}
+	for _, f := range h.fields[:h.n] {
+		canonical(b[f.name:f.colon])
+	}
+	text := string(b)
+	values := make([]string, h.n)
+	header := make(http.Header, h.n)
+	for i, f := range h.fields[:h.n] {
+		if i == h.host {
+			continue
+		}
+		name := text[f.name:f.colon]
+		if values[i] = text[f.from:f.to]; header[name] == nil {
+			header[name] = values[i : i+1 : i+1]
+		} else {
+			header[name] = append(header[name], values[i])
+		}
+	}
+	host := h.fields[h.host]
+	r.Method, r.URL, r.Header, r.Host = h.method, u, header, text[host.from:host.to]
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+	r.RequestURI, r.ContentLength, r.Close = text[h.target[0]:h.target[1]], max(0, h.length), h.closes
+	return true
+}
+
+// canonical spells a name as net/http does.
+func canonical(name []byte) {
+	upper := true
+	for i, c := range name {
+		switch {
+		case upper && c >= 'a' && c <= 'z':
+			name[i] = c - 'a' + 'A'
+		case !upper && c >= 'A' && c <= 'Z':
+			name[i] = c - 'A' + 'a'
+		}
+		upper = c == '-'
+	}
+}
