@@ -149,10 +149,7 @@ func (a *actions) PostEvaluations(ctx context.Context, project string, evs []sch
 	return nil
 }
 
-func (a *actions) priced(provider, model string) bool {
-	_, _, err := a.book.Cost(provider, model, "", schemas.Usage{InputTokens: 1, OutputTokens: 1}, time.Now())
-	return err == nil
-}
+func (a *actions) priced(provider, model string) bool { return priced(a.book, provider, model) }
 
 func (a *actions) inLadder(baseline, candidate string) bool {
 	for _, l := range ladders(a.c()) {

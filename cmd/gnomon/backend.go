@@ -132,8 +132,7 @@ func (n *node) startBroker(ctx context.Context) (*embedded.Broker, error) {
 
 // bringUpStore starts the embedded engine where one is needed, and migrates.
 func (n *node) bringUpStore(ctx context.Context) (err error) {
-	embeddedStore := n.c.ClickHouse.DSN == "" && n.c.ClickHouse.ReadDSN == "" && n.roles.ingest
-	if embeddedStore {
+	if n.embedsStore() {
 		if n.engine, err = startEngine(ctx, n.c, n.log); err != nil {
 			return err
 		}

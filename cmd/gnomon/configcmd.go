@@ -40,11 +40,24 @@ func (a *app) configCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(map[string]any{"ok": true, "providers": len(c.Providers)})
+			book, err := priceBook(c)
+			if err != nil {
+				return err
 			}
-			fmt.Fprintf(a.stdout, "The configuration is in order: project %s, %d providers, data in %s.\n", c.Project, len(c.Providers), c.DataDir)
-			for _, text := range keyless(c) {
+			notes := []string{}
+			for _, f := range idleLadders(c, book) {
+				notes = append(notes, f.Detail+"; "+f.Mend)
+			}
+			notes = append(notes, keyless(c)...)
+			if a.json {
+				return a.printJSON(map[string]any{"ok": true, "providers": len(c.Providers), "notes": notes})
+			}
+			verdict := "is in order"
+			if len(notes) > 0 {
+				verdict = "can be used, with notes"
+			}
+			fmt.Fprintf(a.stdout, "The configuration %s: project %s, %d providers, data in %s.\n", verdict, c.Project, len(c.Providers), c.DataDir)
+			for _, text := range notes {
 				fmt.Fprintln(a.stdout, "  note:", text+".")
 			}
 			return nil

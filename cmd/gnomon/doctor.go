@@ -17,6 +17,7 @@ import (
 	"github.com/gnomon-llm/gnomon/internal/embedded"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
 	"github.com/gnomon-llm/gnomon/internal/store"
+	"github.com/gnomon-llm/gnomon/savings"
 )
 
 // finding is the result of one check.
@@ -72,13 +73,51 @@ func (a *app) diagnose(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{{Check: "configuration", Detail: err.Error(), Mend: "mend the key it names; gnomon config print shows what holds"}}
 	}
-	all := []finding{{Check: "configuration", OK: true, Detail: fmt.Sprintf("project %s, %d providers, %d workloads with a data policy", c.Project, len(c.Providers), len(c.Workloads))}}
+	all := []finding{{Check: "configuration", OK: true, Detail: fmt.Sprintf("%s: project %s, %d providers, %d workloads with a data policy", a.configSource(), c.Project, len(c.Providers), len(c.Workloads))}}
+	// What runs here may have been started with another configuration: a demo, a service.
+	if s, err := running(ctx, c); err == nil && s.Project != c.Project {
+		all[0].Detail += ". What runs at " + newClient(c).base + " was started with another: it is project " + s.Project
+		if s.Simulated {
+			all[0].Detail += ", SIMULATED"
+		}
+		all[0].Detail += ". Up to engine this speaks of the configuration, from broker on of what runs"
+	}
 	all = append(all, diagnoseFolder(c.DataDir))
 	all = append(all, diagnoseRehearsal(c)...)
 	all = append(all, diagnoseCrossing(c)...)
-	all = append(all, diagnosePrices(c), diagnoseEngine(c), diagnoseBroker(ctx, c))
+	all = append(all, diagnosePrices(c)...)
+	all = append(all, diagnoseEngine(c), diagnoseBroker(ctx, c))
 	all = append(all, diagnoseStore(ctx, c)...)
 	return append(all, diagnoseProcess(ctx, c)...)
+}
+
+// configSource is the file that is read, or that there is none.
+func (a *app) configSource() string {
+	if a.configFile != "" {
+		return a.configFile
+	}
+	if _, err := os.Stat(config.DefaultFile); err == nil {
+		return config.DefaultFile
+	}
+	return "no " + config.DefaultFile + " here, so the defaults"
+}
+
+// theRunning is what a running gnomon says of itself.
+type theRunning struct {
+	Project   string
+	Simulated bool
+}
+
+// running asks the gnomon at admin.addr which project it is, whatever c names.
+func running(ctx context.Context, c *config.Config) (s theRunning, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	cl := newClient(c)
+	cl.project = ""
+	if err = cl.get(ctx, "/status", &s); err == nil && s.Project == "" {
+		err = errors.New("it does not say")
+	}
+	return s, err
 }
 
 // diagnoseFolder looks at the data folder and makes none: a person who asks what is
@@ -162,13 +201,35 @@ func diagnoseCrossing(c *config.Config) []finding {
 	return found
 }
 
-func diagnosePrices(c *config.Config) finding {
+func diagnosePrices(c *config.Config) []finding {
 	book, err := priceBook(c)
 	if err != nil {
-		return checked("prices", "", err, "")
+		return []finding{checked("prices", "", err, "")}
 	}
 	n := len(book.Check(time.Now()))
-	return finding{Check: "prices", OK: true, Detail: fmt.Sprintf("book of %s, %d notes (gnomon prices check)", book.Date().Format(time.DateOnly), n)}
+	found := finding{Check: "prices", OK: true, Detail: fmt.Sprintf("book of %s, %d notes (gnomon prices check)", book.Date().Format(time.DateOnly), n)}
+	return append([]finding{found}, idleLadders(c, book)...)
+}
+
+// idleLadders names what of the configured ladders no request can take: a baseline
+// or a candidate without a price is refused, always.
+func idleLadders(c *config.Config, book *savings.Book) []finding {
+	var all []finding
+	for i, l := range c.Ladders {
+		for j, model := range append([]string{l.Baseline}, l.Candidates...) {
+			provider, name, _ := strings.Cut(model, "/")
+			if priced(book, provider, name) {
+				continue
+			}
+			what := "it can never be chosen"
+			if j == 0 {
+				what = "none of its requests can be routed"
+			}
+			all = append(all, finding{Check: "ladders", Detail: fmt.Sprintf("ladders.%d: %s has no price, so %s", i, model, what),
+				Mend: fmt.Sprintf("give it one under prices, or name the list that holds it in providers.%s.price_list (gnomon prices %s)", provider, name)})
+		}
+	}
+	return all
 }
 
 func diagnoseEngine(c *config.Config) finding {

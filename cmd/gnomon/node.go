@@ -103,12 +103,7 @@ func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *
 	if err := checkDataDir(c.DataDir); err != nil {
 		return nil, err
 	}
-	if r.proxy {
-		if n.proxyLn, err = listen("proxy.addr", c.Proxy.Addr); err != nil {
-			return nil, err
-		}
-	}
-	if n.adminLn, err = listen("admin.addr", c.Admin.Addr); err != nil {
+	if err := n.openPorts(); err != nil {
 		return nil, err
 	}
 	if err := n.openKnowledge(); err != nil {
@@ -130,6 +125,28 @@ func newNode(c *config.Config, r roles, log *slog.Logger, opts nodeOptions) (_ *
 		}
 	}
 	return n, nil
+}
+
+// openPorts listens for data plane and admin plane, and makes sure that the
+// embedded broker and engine, which come later, will find their ports free.
+func (n *node) openPorts() error {
+	ports := []port{{key: "admin.addr", addr: n.c.Admin.Addr, keep: &n.adminLn}}
+	if n.roles.proxy {
+		ports = append([]port{{key: "proxy.addr", addr: n.c.Proxy.Addr, keep: &n.proxyLn}}, ports...)
+	}
+	if len(n.c.Kafka.Brokers) == 0 {
+		ports = append(ports, port{key: "kafka.listen", addr: n.c.Kafka.Listen})
+	}
+	if n.embedsStore() {
+		// The engine of a gnomon that was killed may still be ending: that is waited for when ours starts.
+		ports = append(ports, port{key: "clickhouse.listen", addr: n.c.ClickHouse.Listen, ending: func() bool { return embedded.EngineEnds(engineDir(n.c)) }})
+	}
+	return listenAll(ports)
+}
+
+// embedsStore reports whether the store is the engine that this process starts.
+func (n *node) embedsStore() bool {
+	return n.c.ClickHouse.DSN == "" && n.c.ClickHouse.ReadDSN == "" && n.roles.ingest
 }
 
 // openKnowledge makes the first Snapshot from prices, ladders and what is kept

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"reflect"
 	"strings"
@@ -86,7 +87,7 @@ func testNode(t *testing.T, with ...func(*config.Config)) *node {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := listen("port", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -149,3 +149,9 @@ func ownPrice(p config.Price) (savings.Entry, error) {
 	}
 	return e, nil
 }
+
+// priced reports whether the book has a price for a model today.
+func priced(book *savings.Book, provider, model string) bool {
+	_, _, err := book.Cost(provider, model, "", schemas.Usage{InputTokens: 1, OutputTokens: 1}, time.Now())
+	return err == nil
+}

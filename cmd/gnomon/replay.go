@@ -65,10 +65,8 @@ func (a *app) projectOfTheRunning(ctx context.Context, c *config.Config) string 
 	if c.Project != config.Default().Project {
 		return c.Project
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	var s struct{ Project string }
-	if err := newClient(c).get(ctx, "/status", &s); err != nil || s.Project == "" {
+	s, err := running(ctx, c)
+	if err != nil {
 		return c.Project
 	}
 	return s.Project

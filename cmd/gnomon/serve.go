@@ -108,18 +108,43 @@ func (a *app) greet(c *config.Config, r roles) {
 	fmt.Fprint(a.stderr, "  Ctrl-C stops it; answers in flight are finished first.\n\n")
 }
 
-// listen opens a port, or says whose it is and which key moves it.
-func listen(key, addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: port %s is taken, perhaps by another gnomon\n  stop that, or set %s to another address", key, addr, key)
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("%s: no permission to listen on %s\n  ports below 1024 need it; set %s to another address", key, addr, key)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", key, err)
+// port is one that this process will listen on.
+type port struct {
+	key, addr string
+	keep      *net.Listener // where the listener goes; nil: only looked at, somebody else opens it
+	ending    func() bool   // whether who has it is about to go
+}
+
+// listenAll opens the ports that are to be kept, and tells of all that cannot be
+// had at once: whose they may be and which keys move them.
+func listenAll(ports []port) error {
+	var taken []string
+	var errs []error
+	for _, p := range ports {
+		ln, err := net.Listen("tcp", p.addr)
+		if errors.Is(err, syscall.EADDRINUSE) && p.ending != nil {
+			if p.ending() {
+				continue
+			}
+			ln, err = net.Listen("tcp", p.addr) // it may have gone in between
+		}
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			taken = append(taken, p.key+": port "+p.addr+" is taken")
+		case errors.Is(err, os.ErrPermission):
+			errs = append(errs, fmt.Errorf("%s: no permission to listen on %s\n  ports below 1024 need it; set %s to another address", p.key, p.addr, p.key))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
+		case p.keep != nil:
+			*p.keep = ln
+		default:
+			defer func() { _ = ln.Close() }() // held until all are looked at: two of ours may be the same
+		}
 	}
-	return ln, nil
+	if len(taken) > 0 {
+		errs = append(errs, fmt.Errorf("%s\n  perhaps by another gnomon: stop that, or set what is named here to another address", strings.Join(taken, "\n")))
+	}
+	return errors.Join(errs...)
 }
 
 // checkDataDir makes the data folder and proves that it takes a file.

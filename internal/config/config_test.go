@@ -114,6 +114,8 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"rehearsal without permission", "workloads:\n  w: {rehearse: {daily_usd: 1}}\n", nil, []string{"data_policy"}},
 		{"a secret given twice", "admin: {token: a, token_file: b}\n", nil, []string{"admin.token"}},
 		{"a provider in capitals", "providers:\n  OpenAI: {dialect: openai, base_url: \"https://x.example\"}\n", nil, []string{"gnomon.yaml:2", "providers.OpenAI", "lower-case"}},
+		{"a candidate of a provider that is not configured", "ladders:\n  - baseline: openai/gpt-4o\n    candidates: [groq/llama]\n", nil, []string{"gnomon.yaml:3", "ladders.0.candidates", "groq/llama", "add providers.groq"}},
+		{"a baseline of a provider that is not configured", "ladders: [{baseline: azure/gpt-4o, candidates: [openai/gpt-4o-mini]}]\n", nil, []string{"ladders.0.baseline", "add providers.azure"}},
 		{"a price without output", "prices: [{provider: openai, model: x, input: 1}]\n", nil, []string{"prices.0", "input and output"}},
 		{"a price of a provider that is not configured", "prices: [{provider: groq, model: x, input: 1, output: 2}]\n", nil, []string{"prices.0.provider", "groq"}},
 		{"a price below nothing", "prices: [{provider: openai, model: x, input: -1, output: 2}]\n", nil, []string{"prices.0", "-1"}},

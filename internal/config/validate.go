@@ -166,17 +166,24 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 	}
 	for i, l := range c.Ladders {
 		key := fmt.Sprintf("ladders.%d", i)
-		if !modelName.MatchString(l.Baseline) {
-			wrong(key+".baseline", "%q: want provider/model", l.Baseline)
-		}
+		c.checkModel(key+".baseline", l.Baseline, wrong)
 		if len(l.Candidates) == 0 || len(l.Candidates) > 16 {
 			wrong(key+".candidates", "want 1 to 16 cheaper models, has %d", len(l.Candidates))
 		}
 		for _, m := range l.Candidates {
-			if !modelName.MatchString(m) {
-				wrong(key+".candidates", "%q: want provider/model", m)
-			}
+			c.checkModel(key+".candidates", m, wrong)
 		}
+	}
+}
+
+// checkModel looks at a model of a ladder: of a provider that is no row of the data
+// plane nothing is asked for, and nothing can be sent to it.
+func (c *Config) checkModel(key, model string, wrong func(key, format string, args ...any)) {
+	provider, _, _ := strings.Cut(model, "/")
+	if !modelName.MatchString(model) {
+		wrong(key, "%q: want provider/model", model)
+	} else if _, ok := c.Providers[provider]; !ok {
+		wrong(key, "%q: %s is no configured provider (%s): add providers.%s, or name one of these", model, provider, strings.Join(slices.Sorted(mapsKeys(c.Providers)), ", "), provider)
 	}
 }
 

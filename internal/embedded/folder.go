@@ -45,6 +45,22 @@ func lockFolder(dir, what string) (*os.File, error) {
 	return f, nil
 }
 
+// EngineEnds reports whether an engine still runs in dir whose gnomon is gone: it
+// ends in a moment, and StartEngine waits for that.
+func EngineEnds(dir string) bool {
+	path := filepath.Join(dir, "engine.lock")
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }() // and with it the lock, should we have got it
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		return false
+	}
+	holder := readPid(path)
+	return holder == 0 || !alive(holder)
+}
+
 func readPid(path string) int {
 	b, _ := os.ReadFile(path)
 	n, _ := strconv.Atoi(strings.TrimSpace(string(b)))
