@@ -9,7 +9,7 @@ import (
 
 // Version is that of features, weights and the rules of this package together.
 // It changes whenever the same request could be assessed or decided otherwise.
-const Version uint32 = 3
+const Version uint32 = 4
 
 // minCached is the shortest prefix in tokens that most providers keep in a cache.
 const minCached = 1024

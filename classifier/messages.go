@@ -2,6 +2,9 @@ package classifier
 
 import (
 	"bytes"
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -221,19 +224,22 @@ func (w *walker) heed(raw []byte) {
 	}
 }
 
-// say takes a text of a turn.
+// say takes a text of a turn. Its bytes are hashed once: the sums are of the
+// texts' hashes.
 func (w *walker) say(role int, t span) {
 	raw := w.b[t.from:t.to]
 	if len(raw) == 0 {
 		return // an empty text is none
 	}
+	var hash [8]byte
+	binary.LittleEndian.PutUint64(hash[:], xxhash.Sum64(raw))
 	w.promptSum.Write(roleMark[role][:])
-	w.promptSum.Write(raw)
+	w.promptSum.Write(hash[:])
 	w.heed(raw)
 	switch role {
 	case roleSystem:
 		w.system.add(t)
-		w.systemSum.Write(raw)
+		w.systemSum.Write(hash[:])
 		w.f.SystemBytes += uint32(len(raw))
 	case roleUser:
 		if w.freshUser {
@@ -245,7 +251,7 @@ func (w *walker) say(role int, t span) {
 		w.user.add(t)
 		w.f.LastUserBytes += uint32(len(raw))
 		if w.users == 1 {
-			w.userSum.Write(raw)
+			w.userSum.Write(hash[:])
 		}
 	}
 }

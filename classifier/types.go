@@ -11,9 +11,9 @@ import (
 type Features struct {
 	Gates         schemas.Gate
 	SystemPrint   uint64 // fingerprint that names the workload: the system prompt's template (names, dates, ids, documents ironed out), tools and shape where it is short; 0 without any
-	SystemHash    uint64 // xxhash64 of the system prompt as sent; 0 without one
-	FirstUserHash uint64 // xxhash64 of the first user turn
-	PromptHash    uint64 // xxhash64 of the normalised prompt (all turns): duplicates cluster
+	SystemHash    uint64 // of the system prompt's texts as sent, xxhash64 of the xxhash64 of each; 0 without one
+	FirstUserHash uint64 // likewise of the first user turn
+	PromptHash    uint64 // likewise of all turns and their roles: duplicates cluster
 	PromptTokens  uint32 // predicted from bytes
 	MaxOutput     uint32 // requested output ceiling in tokens; 0 when none
 	Bytes         uint32 // of the body
