@@ -59,7 +59,7 @@ func TestInputsComeBackAsTheyWere(t *testing.T) {
 // against what they meant: nobody is anonymous or barred.
 func TestInputsOfBeforeCallersCouldBeBarredBarNobody(t *testing.T) {
 	in := testInputs()
-	in.RequestModel, in.Features.Gates = "other", schemas.GateInAnthropic
+	in.RequestModel, in.Features.Gates, in.Assessment.Version = "other", schemas.GateInAnthropic, 3 // of then
 	packed := in.AppendBinary(nil)
 	if packed[0] != inputsPlain || xxhash.Sum64(packed) != 0x4159ab7520e2e5b3 {
 		t.Errorf("version %d, %#x: what bars nobody is packed otherwise than it was", packed[0], xxhash.Sum64(packed))
