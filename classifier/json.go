@@ -139,24 +139,29 @@ func (r *reader) plainRun(i int) (end int, escaped bool) {
 		t := b[i : i+32 : i+32]
 		v, w := binary.LittleEndian.Uint64(t), binary.LittleEndian.Uint64(t[8:])
 		x, y := binary.LittleEndian.Uint64(t[16:]), binary.LittleEndian.Uint64(t[24:])
-		if (marked(v)|marked(w)|marked(x)|marked(y)|v|w|x|y)&highs == 0 {
+		above := (v | w | x | y) & highs
+		if (marked(v)|marked(w)|marked(x)|marked(y))&highs|above == 0 {
+			i += 32
+			continue
+		}
+		if stops(v)|stops(w)|stops(x)|stops(y) == 0 {
+			r.high = true
 			i += 32
 			continue
 		}
 		stop := gathered(stops(v)) | gathered(stops(w))<<8 | gathered(stops(x))<<16 | gathered(stops(y))<<24
-		if (v|w|x|y)&highs != 0 {
-			above := gathered(v) | gathered(w)<<8 | gathered(x)<<16 | gathered(y)<<24
-			r.high = r.high || above&(stop&-stop-1) != 0 // before the stop, or anywhere
-		}
-		if stop == 0 {
-			i += 32
-			continue
+		if above != 0 {
+			above = gathered(v) | gathered(w)<<8 | gathered(x)<<16 | gathered(y)<<24
+			r.high = r.high || above&(stop&-stop-1) != 0 // before the stop
 		}
 		i += bits.TrailingZeros64(stop)
-		if b[i] != '\\' || i+1 >= len(b) || !short[b[i+1]] {
+		from := i
+		for i+1 < len(b) && b[i] == '\\' && short[b[i+1]] { // escapes often stand together
+			i += 2
+		}
+		if i == from {
 			return i, escaped
 		}
-		i += 2
 		escaped = true
 	}
 	return i, escaped
