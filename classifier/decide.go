@@ -47,7 +47,7 @@ func Decide(in *Inputs, s *Snapshot) Decision {
 			d.Rejects[i] = schemas.RejectBetterChoice
 			continue
 		}
-		fact := s.evidence[evidenceKey{in.Workload, in.RequestModel, c.name}]
+		fact := s.evidence[evidenceKey{in.Workload, in.Provider, in.RequestModel, c.name}]
 		cost, reject := weigh(in, c, i, &x, fact, baseline, policy != nil && policy.Override)
 		if reject == schemas.RejectNone && uint32(in.Assessment.Score) >= threshold {
 			reject = schemas.RejectScore
@@ -79,6 +79,8 @@ func hold(in *Inputs, fact *evidenceFact, policy *schemas.Policy) schemas.Held {
 	if policy == nil || !policy.Override {
 		novel, known := fact.novel(in)
 		switch {
+		case fact.stale != schemas.HeldNot:
+			return fact.stale
 		case known && novel:
 			return schemas.HeldNovel
 		case fact.state != schemas.EvidenceReady:

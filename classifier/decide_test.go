@@ -36,10 +36,10 @@ func testParts() Parts {
 			{Name: "openai", Dialects: []string{"openai.chat"}}, {Name: "anthropic", Dialects: []string{"anthropic.messages"}, Credential: true},
 			{Name: "groq", Dialects: []string{"openai.chat"}},
 		},
-		Evidence: []Evidence{{Workload: "proven", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, OutputRatio: 1.5,
+		Evidence: []Evidence{{Workload: "proven", Provider: "openai", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, OutputRatio: 1.5, Scorer: builtin.Scorer(),
 			Adequacy: schemas.Calibration{Pairs: 400, Level: 60_000, Lower: 58_000, Upper: 61_000, Centre: 20_000, Slope: 13_107}},
-			{Workload: "guarded", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, Profile: testProfile()},
-			{Workload: "rolled-back", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, Profile: wideProfile()}},
+			{Workload: "guarded", Provider: "openai", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, Profile: testProfile(), Scorer: builtin.Scorer()},
+			{Workload: "rolled-back", Provider: "openai", RequestModel: "big", Candidate: "openai/mid", State: schemas.EvidenceReady, Profile: wideProfile(), Scorer: builtin.Scorer()}},
 		Policies: []schemas.Policy{
 			{Project: "shop", Workload: "proven", Version: 3, Mode: schemas.ModeLive, Candidate: "openai/mid", Threshold: 0.8, Share: 5000, Control: 500, Salt: []byte("s")},
 			{Project: "shop", Workload: "guarded", Version: 1, Mode: schemas.ModeLive, Candidate: "openai/mid", Threshold: 1, Share: 5000, Control: 500, Salt: []byte("s")},
@@ -163,6 +163,99 @@ var decisions = []struct {
 		in.Features.PromptTokens, in.Features.LastUserBytes, in.BaselineWarm, in.CacheWarm = 50_000, 100, true, 1
 		in.Features.MaxOutput = 10
 	}, "openai/mid", []schemas.Reject{0, better}, 0, false},
+}
+
+// TestEvidenceHoldsForWhatItIsOf changes one thing that ready evidence rests on at
+// a time: its route is recorded, and nobody acts on it.
+func TestEvidenceHoldsForWhatItIsOf(t *testing.T) {
+	other := *builtin
+	other.hash++
+	named := func(names ...Name) func(*Parts) { return func(p *Parts) { p.Names = names } }
+	of := func(members ...string) func(*Parts) { return func(p *Parts) { p.Evidence[1].Members = members } }
+	overridden := func(p *Parts) { p.Policies[1].Override = true }
+	for _, row := range []struct {
+		name   string
+		change []func(*Parts)
+		held   schemas.Held
+		state  schemas.EvidenceState
+	}{
+		{"as it was gathered", nil, schemas.HeldNot, schemas.EvidenceReady},
+		{"other weights score the requests", []func(*Parts){func(p *Parts) { p.Model = &other }}, schemas.HeldWeights, schemas.EvidenceStale},
+		{"the evidence is of a build with other features", []func(*Parts){func(p *Parts) { p.Evidence[1].Scorer.Version-- }}, schemas.HeldWeights, schemas.EvidenceStale},
+		{"the evidence does not say whose scores it is of", []func(*Parts){func(p *Parts) { p.Evidence[1].Scorer = schemas.Scorer{} }}, schemas.HeldWeights, schemas.EvidenceStale},
+		{"other weights that the evidence is of, too", []func(*Parts){func(p *Parts) { p.Model, p.Evidence[1].Scorer = &other, other.Scorer() }}, schemas.HeldNot, schemas.EvidenceReady},
+		{"a workload was merged into it", []func(*Parts){named(Name{"~found", "guarded"})}, schemas.HeldMembers, schemas.EvidenceStale},
+		{"one more was merged into it", []func(*Parts){named(Name{"~a", "guarded"}, Name{"~b", "guarded"}), of("~a")}, schemas.HeldMembers, schemas.EvidenceStale},
+		{"one was taken from it", []func(*Parts){named(Name{"~a", "guarded"}), of("~a", "~b")}, schemas.HeldMembers, schemas.EvidenceStale},
+		{"it was judged with what was merged into it", []func(*Parts){named(Name{"~b", "guarded"}, Name{"~a", "guarded"}), of("~b", "~a")}, schemas.HeldNot, schemas.EvidenceReady},
+		{"a workload was named otherwise that has nothing to do with it", []func(*Parts){named(Name{"~found", "letters"})}, schemas.HeldNot, schemas.EvidenceReady},
+		{"the evidence is of the same model at another provider", []func(*Parts){func(p *Parts) { p.Evidence[1].Provider = "azure" }}, schemas.HeldEvidence, schemas.EvidenceNone},
+		{"a person overrode", []func(*Parts){overridden, func(p *Parts) { p.Model = &other }}, schemas.HeldNot, schemas.EvidenceStale},
+		{"it was never ready, whoever scores", []func(*Parts){func(p *Parts) { p.Evidence[1].State, p.Model = schemas.EvidenceCollecting, &other }}, schemas.HeldEvidence, schemas.EvidenceCollecting},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := testParts()
+			p.Evidence[1].Adequacy = schemas.Calibration{Pairs: 9, Level: 60_000}
+			for _, change := range row.change {
+				change(&p)
+			}
+			s, in := NewSnapshot(p), testInputs()
+			treatedIn("guarded")(&in)
+			d := Decide(&in, s)
+			if d.Route != "openai/mid" || d.Held != row.held || d.Act != (row.held == schemas.HeldNot) || d.Evidence != row.state {
+				t.Errorf("to %s, held %q, acts %v, evidence %s; want held %q, %s", d.Route, d.Held, d.Act, d.Evidence, row.held, row.state)
+			}
+			// What is expected of a score is known of the scores that it was fitted to alone.
+			if sameScores := row.state != schemas.EvidenceNone && p.Evidence[1].Scorer == s.Scorer(); d.Adequate.Known != sameScores {
+				t.Errorf("expects %+v", d.Adequate)
+			}
+			stale := s.Stale()
+			about := len(stale) > 0 && slices.ContainsFunc(stale, func(x Stale) bool {
+				return x.Workload == "guarded" && x.Why == row.held && x.Acts
+			})
+			if want := row.state == schemas.EvidenceStale && row.held != schemas.HeldNot; about != want {
+				t.Errorf("stale: %+v", stale)
+			}
+		})
+	}
+}
+
+// TestEachProviderOfAModelHasItsOwnEvidence has one model at two providers in one
+// workload, one proven and one worse.
+func TestEachProviderOfAModelHasItsOwnEvidence(t *testing.T) {
+	p := testParts()
+	p.Ladders = append(p.Ladders, Ladder{Baseline: "azure/big", Candidates: []string{"openai/mid"}})
+	p.Providers[0].Credential = true
+	there := p.Evidence[1]
+	there.Provider, there.State = "azure", schemas.EvidenceWorse
+	p.Evidence = append(p.Evidence, there)
+	s := NewSnapshot(p)
+	for provider, want := range map[string]schemas.EvidenceState{"openai": schemas.EvidenceReady, "azure": schemas.EvidenceWorse} {
+		in := testInputs()
+		treatedIn("guarded")(&in)
+		in.Provider = provider
+		if d := Decide(&in, s); d.Route != "openai/mid" || d.Evidence != want || d.Act != (want == schemas.EvidenceReady) {
+			t.Errorf("%s: to %s, evidence %s, act %v, held %s", provider, d.Route, d.Evidence, d.Act, d.Held)
+		}
+	}
+}
+
+// TestAPartOfATokenCountsAsOne prices answers of a measured length: what is
+// expected is never below what the length says.
+func TestAPartOfATokenCountsAsOne(t *testing.T) {
+	for _, row := range []struct {
+		ratio   float64
+		ceiling uint32
+		want    int64
+	}{{1, 3, 3}, {.666667, 3, 3}, {.666666, 3, 2}, {1.5, 3, 5}, {1.5, 4, 6}, {.000001, 1, 1}, {0, 7, 7}} {
+		p, in := testParts(), testInputs()
+		p.Evidence[0].OutputRatio = row.ratio
+		in.Workload, in.Features.MaxOutput = "proven", row.ceiling
+		d := Decide(&in, NewSnapshot(p))
+		if want := schemas.KnownUSD(schemas.NanoUSD(1000*1000 + 4000*row.want)); d.Expected != want {
+			t.Errorf("%v times %d tokens: expected %v, want %d tokens: %v", row.ratio, row.ceiling, d.Expected, row.want, want)
+		}
+	}
 }
 
 func TestDecide(t *testing.T) {

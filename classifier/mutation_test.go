@@ -16,14 +16,23 @@ import (
 // it changes, recorded decisions are not taken again as they were: Rules has to
 // change with it.
 const (
-	goldenDecisions = 0x90f69283e1263159
+	goldenDecisions = 0x7d7f3d879b81c71
 	goldenBarred    = 0x2f5158fdb52dea7d
 )
 
 // goldenParts are testParts with a candidate that can do nothing of what a
-// request may need.
+// request may need, and with evidence that holds no more: of other weights, and
+// of another set of workloads. The length of answers is no round figure.
 func goldenParts() Parts {
 	p := testParts()
+	for _, workload := range []string{"rescored", "merged"} {
+		policy, evidence := p.Policies[1], p.Evidence[1]
+		policy.Workload, evidence.Workload, evidence.OutputRatio = workload, workload, .987654
+		p.Policies, p.Evidence = append(p.Policies, policy), append(p.Evidence, evidence)
+	}
+	p.Names = []Name{{"~one", "merged"}, {"~two", "merged"}}
+	p.Evidence[3].Scorer.Weights++
+	p.Evidence[4].Members = []string{"~one"}
 	p.Ladders = append(p.Ladders, Ladder{Baseline: "openai/dear", Candidates: []string{"openai/bare"}})
 	p.Capabilities = append(p.Capabilities, Capability{Model: "openai/bare"})
 	p.Prices.(fixedPrices)["bare"] = [2]int64{1, 1}
@@ -42,7 +51,7 @@ func someInputs(tell func(*Inputs)) {
 	pick := func(of ...string) string { return of[next(uint64(len(of)))] }
 	for range 6000 {
 		in := testInputs()
-		in.Workload = pick("faq", "proven", "guarded", "unproven", "forced", "watched", "rolled-back", "one-model")
+		in.Workload = pick("faq", "proven", "guarded", "unproven", "forced", "watched", "rolled-back", "one-model", "rescored", "merged")
 		in.RequestModel = pick("big", "big", "other", "odd", "big-2026-01-31", "unpriced", "dear", "nobody")
 		in.Operation = pick("chat", "chat", "chat", "chat", "chat", "chat", "chat", "embeddings")
 		in.Dialect = pick("openai.chat", "openai.chat", "openai.chat", "anthropic.messages", "openai.responses")
@@ -126,7 +135,7 @@ func TestDecisionsAreTheSame(t *testing.T) {
 	if acted < 50 {
 		t.Errorf("only %d decisions act", acted)
 	}
-	for _, h := range []schemas.Held{schemas.HeldNovel, schemas.HeldEvidence, schemas.HeldMode, schemas.HeldArm} {
+	for _, h := range []schemas.Held{schemas.HeldWeights, schemas.HeldMembers, schemas.HeldNovel, schemas.HeldEvidence, schemas.HeldMode, schemas.HeldArm} {
 		if held[h] < 10 || h.Sentence() == schemas.Held("?").Sentence() {
 			t.Errorf("%d routes are held for %q: %s", held[h], h, h.Sentence())
 		}
@@ -277,9 +286,12 @@ func TestWhatThisBuildCannotDecideIsRefused(t *testing.T) {
 		})
 	}
 	t.Run("other weights decide the same from the recorded assessment", func(t *testing.T) {
-		old := thisBuild(nil)
+		old, parts := thisBuild(nil), testParts()
 		old.Model++
-		kept := newSnapshot(testParts(), old).Sealed()
+		for i := range parts.Evidence {
+			parts.Evidence[i].Scorer.Weights++
+		}
+		kept := newSnapshot(parts, old).Sealed()
 		again, err := kept.Open(prices)
 		if err != nil {
 			t.Fatal(err)

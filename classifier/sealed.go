@@ -9,7 +9,7 @@ import (
 // Inputs and Snapshot could be decided otherwise. TestDecisionsAreTheSame holds
 // it against thousands of decisions. Tables need no change of it: they are
 // hashed.
-const Rules uint32 = 3
+const Rules uint32 = 4
 
 // Origin is the build that took a decision: what of it no snapshot brings along.
 type Origin struct {

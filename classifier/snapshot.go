@@ -30,11 +30,12 @@ type Snapshot struct {
 
 type modelKey struct{ provider, model string }
 
-type evidenceKey struct{ workload, requestModel, candidate string }
+type evidenceKey struct{ workload, provider, requestModel, candidate string }
 
 type evidenceFact struct {
 	state    schemas.EvidenceState
-	ratioPPM uint64 // candidate's output tokens per million of the baseline's
+	stale    schemas.Held // why evidence that was ready speaks of nothing now
+	ratioPPM uint64       // candidate's output tokens per million of the baseline's
 	adequacy schemas.Calibration
 	profile  *schemas.Profile
 }
@@ -97,20 +98,71 @@ func newSnapshot(p Parts, o Origin) *Snapshot {
 		}
 		s.policies[pp.policy.Workload] = pp
 	}
+	members := s.name()
 	for i := range p.Evidence {
 		e := &p.Evidence[i]
-		s.evidence[evidenceKey{e.Workload, e.RequestModel, e.Candidate}] = evidenceFact{e.State, ratioPPM(e.OutputRatio), e.Adequacy, &e.Profile}
+		fact := evidenceFact{state: e.State, ratioPPM: ratioPPM(e.OutputRatio), profile: &e.Profile}
+		if e.Scorer == s.Scorer() { // else it expects something of other scores
+			fact.adequacy = e.Adequacy
+		}
+		if e.State == schemas.EvidenceReady {
+			if fact.stale = outdated(e, s.Scorer(), members[e.Workload]); fact.stale != schemas.HeldNot {
+				fact.state = schemas.EvidenceStale
+			}
+		}
+		s.evidence[evidenceKey{e.Workload, e.Provider, e.RequestModel, e.Candidate}] = fact
 	}
-	s.name()
 	s.hash = sumSnapshot(&s.parts, o)
 	return s
 }
 
-// name notes what workloads are called, and which are spoken of.
-func (s *Snapshot) name() {
-	s.names, s.spoken = make(map[string]string, len(s.parts.Names)), map[string]bool{}
-	for _, n := range s.parts.Names {
+// outdated says why evidence does not speak of what is decided: it is of other
+// scores, or of other workloads than go by the name.
+func outdated(e *Evidence, now schemas.Scorer, members []string) schemas.Held {
+	switch {
+	case e.Scorer != now:
+		return schemas.HeldWeights
+	case !slices.Equal(e.Members, members):
+		return schemas.HeldMembers
+	}
+	return schemas.HeldNot
+}
+
+// Scorer is whose scores the snapshot decides by.
+func (s *Snapshot) Scorer() schemas.Scorer {
+	return schemas.Scorer{Version: s.origin.Version, Weights: s.origin.Model}
+}
+
+// Stale is evidence that was ready and holds no more.
+type Stale struct {
+	Workload, Provider, RequestModel, Candidate string
+	Why                                         schemas.Held
+	Acts                                        bool // a policy would act on it
+}
+
+// Stale lists what nobody acts on any more though it was ready, in the order of
+// workloads.
+func (s *Snapshot) Stale() (out []Stale) {
+	for i := range s.parts.Evidence {
+		e := &s.parts.Evidence[i]
+		fact := s.evidence[evidenceKey{e.Workload, e.Provider, e.RequestModel, e.Candidate}]
+		if fact.stale == schemas.HeldNot {
+			continue
+		}
+		p := s.PolicyFor(e.Workload)
+		acts := p != nil && !p.Override && p.Candidate == e.Candidate && (p.Mode == schemas.ModeCanary || p.Mode == schemas.ModeLive) && applies(p, e.Provider, e.RequestModel)
+		out = append(out, Stale{e.Workload, e.Provider, e.RequestModel, e.Candidate, fact.stale, acts})
+	}
+	return out
+}
+
+// name notes what workloads are called, and which are spoken of; it returns
+// what was found of each name, sorted.
+func (s *Snapshot) name() (members map[string][]string) {
+	s.names, s.spoken, members = make(map[string]string, len(s.parts.Names)), map[string]bool{}, map[string][]string{}
+	for _, n := range s.parts.Names { // in the order of what was found
 		s.names[n.Found], s.spoken[n.Name] = n.Name, true
+		members[n.Name] = append(members[n.Name], n.Found)
 	}
 	for i := range s.parts.Policies {
 		s.spoken[s.parts.Policies[i].Workload] = true
@@ -118,6 +170,7 @@ func (s *Snapshot) name() {
 	for i := range s.parts.Evidence {
 		s.spoken[s.parts.Evidence[i].Workload] = true
 	}
+	return members
 }
 
 // NameOf returns what a person calls a discovered workload; its own name where
@@ -152,8 +205,12 @@ func canonical(p Parts) Parts {
 		p.Policies[i].Salt = slices.Clone(p.Policies[i].Salt)
 	}
 	p.Names = unique(p.Names, func(n Name) string { return n.Found })
-	p.Evidence = unique(p.Evidence, func(e Evidence) string { return e.Workload + "\x00" + e.RequestModel + "\x00" + e.Candidate })
+	p.Evidence = unique(p.Evidence, func(e Evidence) string {
+		return e.Workload + "\x00" + e.Provider + "\x00" + e.RequestModel + "\x00" + e.Candidate
+	})
 	for i := range p.Evidence {
+		p.Evidence[i].Members = slices.Clone(p.Evidence[i].Members)
+		slices.Sort(p.Evidence[i].Members)
 		q := &p.Evidence[i].Profile
 		q.Middle, q.Scale, q.Task, q.Templates = slices.Clone(q.Middle), slices.Clone(q.Scale), slices.Clone(q.Task), slices.Clone(q.Templates)
 	}

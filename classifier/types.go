@@ -118,13 +118,17 @@ type Ladder struct {
 	Candidates []string // provider/model
 }
 
-// Evidence is what is known of one candidate in one workload.
+// Evidence is what is known of one candidate beside one baseline in one
+// workload. It speaks of what was scored by its Scorer, and of the discovered
+// workloads that went by the name then: of nothing else is anything known by it.
 type Evidence struct {
-	Workload, RequestModel, Candidate string
-	State                             schemas.EvidenceState
-	OutputRatio                       float64 // candidate's output tokens per baseline's; 0 = unmeasured, 1 is taken
-	Adequacy                          schemas.Calibration
-	Profile                           schemas.Profile
+	Workload, Provider, RequestModel, Candidate string
+	State                                       schemas.EvidenceState
+	OutputRatio                                 float64 // candidate's output tokens per baseline's; 0 = unmeasured, 1 is taken
+	Adequacy                                    schemas.Calibration
+	Profile                                     schemas.Profile
+	Scorer                                      schemas.Scorer
+	Members                                     []string // discovered workloads that went by the workload's name; none: it is a name that clients send
 }
 
 // Name is what a person calls a discovered workload. Several may have the same.

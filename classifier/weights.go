@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 // The sizes of a weights file.
@@ -90,6 +92,10 @@ func ReadWeights(file []byte) (*Model, error) {
 
 // Hash identifies the weights: decisions under others are other decisions.
 func (m *Model) Hash() uint64 { return m.hash }
+
+// Scorer names whose scores the model's are: this build's features under its
+// weights.
+func (m *Model) Scorer() schemas.Scorer { return schemas.Scorer{Version: Version, Weights: m.hash} }
 
 // Weights returns what the model was read from. The caller must not write to it.
 func (m *Model) Weights() *Weights { return m.w }

@@ -1,6 +1,9 @@
 package schemas
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Outcome says what became of one rehearsal.
 type Outcome string
@@ -15,12 +18,24 @@ const (
 	OutcomeTruncated Outcome = "truncated"
 )
 
-// Evaluation is one graded pair for (project, workload, requested model,
-// candidate): the baseline's answer and the candidate's to the same request.
+// Scorer is what a score is by: other weights, or features that are read
+// otherwise, give other scores. The zero value is of nobody known.
+type Scorer struct {
+	Version uint32 `json:"classifier_version,omitempty"` // of the features and the rules beside the weights
+	Weights uint64 `json:"model_hash,omitempty"`         // hash of the weights
+}
+
+// ScorerName names it for people.
+func (s Scorer) ScorerName() string { return fmt.Sprintf("%016x of version %d", s.Weights, s.Version) }
+
+// Evaluation is one graded pair for (project, workload, baseline's provider,
+// requested model, candidate): the baseline's answer and the candidate's to the
+// same request.
 type Evaluation struct {
 	Version      string    `json:"schema_version"`
 	Project      string    `json:"project"`
 	Workload     string    `json:"workload"`
+	Provider     string    `json:"provider,omitempty"` // of the baseline; empty in records of before there was one: readers look at the request
 	RequestModel string    `json:"request_model"`
 	Candidate    string    `json:"candidate"`  // provider/model; the baseline itself in a baseline-against-baseline check
 	RequestTs    time.Time `json:"request_ts"` // of the observed request: its day
@@ -58,6 +73,12 @@ type Evaluation struct {
 	LatencyMS            uint32 `json:"latency_ms"`
 	Simulated            bool   `json:"simulated,omitempty"`
 	Extra                string `json:"extra,omitempty"`
+
+	// What a reader looks up of the request, and no record says.
+
+	Recorded  string   `json:"-"` // the workload's name when it came; Workload is what it is called now
+	Scorer    Scorer   `json:"-"` // what scored it; zero where its snapshot was not kept
+	PAdequate *float32 `json:"-"` // what was expected of it before it was graded
 }
 
 // Interval is an estimate with its bounds. Lo and Hi may be infinite in
@@ -207,6 +228,9 @@ type Verdict struct {
 	Quality      QualityFinding `json:"quality"`
 	Simulated    bool           `json:"simulated,omitempty"`
 	Brief        string         `json:"brief"` // the deciding reason in a few words, for tables: "about 1,400 more pairs, $18, 9 days"
+
+	Scorer           // whose scores the pairs stand on: under another nothing of this is known
+	Members []string `json:"members,omitempty"` // discovered workloads that went by the name, sorted
 }
 
 // EvidenceRecord is what proxies are told of a candidate in a workload: the
@@ -216,6 +240,7 @@ type EvidenceRecord struct {
 	Version      string        `json:"schema_version"`
 	Project      string        `json:"project"`
 	Workload     string        `json:"workload"`
+	Provider     string        `json:"provider,omitempty"` // of the baseline; a record without one is of before there was one, and nothing is acted on by it
 	RequestModel string        `json:"request_model"`
 	Candidate    string        `json:"candidate"`
 	State        EvidenceState `json:"state"`
@@ -226,4 +251,7 @@ type EvidenceRecord struct {
 
 	Adequacy *Calibration `json:"adequacy,omitempty"` // null: nothing is graded
 	Profile  *Profile     `json:"profile,omitempty"`  // null: too little is, or of other features
+
+	Scorer           // as in the verdict: without it nothing is acted on
+	Members []string `json:"members,omitempty"`
 }

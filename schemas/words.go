@@ -59,6 +59,9 @@ const (
 	EvidenceCollecting EvidenceState = "collecting"
 	EvidenceReady      EvidenceState = "ready"
 	EvidenceWorse      EvidenceState = "worse"
+	// EvidenceStale was ready, and speaks no longer of what is decided: requests are
+	// scored otherwise, or other traffic goes by the workload's name.
+	EvidenceStale EvidenceState = "stale"
 )
 
 // Held says why a would-be route is not acted on.
@@ -67,6 +70,8 @@ type Held string
 // What holds a route, the first that applies. The words are stored.
 const (
 	HeldNot      Held = ""         // acted on; or there is no route to act on
+	HeldWeights  Held = "weights"  // the evidence stands on the scores of other weights or features than those in force
+	HeldMembers  Held = "members"  // the evidence is of other discovered workloads than go by the name now
 	HeldNovel    Held = "novel"    // the prompt is unlike those that were graded in its workload, or they are not known
 	HeldEvidence Held = "evidence" // it is not sufficient, and nobody overrode
 	HeldMode     Held = "mode"     // the workload observes, or is paused
@@ -78,6 +83,10 @@ func (h Held) Sentence() string {
 	switch h {
 	case HeldNot:
 		return ""
+	case HeldWeights:
+		return "The evidence stands on the scores of other weights, or of a build that reads prompts otherwise: the route is held until enough pairs are graded of requests that those in force have scored."
+	case HeldMembers:
+		return "Workloads were merged into this one, or taken from it, since its evidence was gathered: it is held until the analyzer has judged the traffic that goes by the name now."
 	case HeldNovel:
 		return "The prompt is unlike those that were graded in this workload, or what those are like is not known: their evidence does not speak of it."
 	case HeldEvidence:
