@@ -1,33 +1,23 @@
 package analyzer
 
 import (
-	"math"
-
 	"github.com/gnomon-llm/gnomon/analyzer/calibration"
 	"github.com/gnomon-llm/gnomon/analyzer/evidence"
 	"github.com/gnomon-llm/gnomon/analyzer/familiar"
-	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-// adequacies calibrates the score by the pairs of every candidate of a project,
-// all at once: each is drawn towards what they have in common, by how much they
-// are seen to differ. The prior is how little the score says that the strong
-// model is needed.
+// adequacies calibrates the score by the pairs of every candidate of a project.
 func (o *observed) adequacies(found []*quality) {
-	var obs []calibration.Observation
+	var pairs []calibration.Pair
 	for i, q := range found {
 		for _, p := range q.inForce {
-			outcome := 0.0
-			if p.D >= 0 {
-				outcome = 1
-			}
-			obs = append(obs, calibration.Observation{Workload: o.keys[i].String(), Prior: 1 - p.Score, Outcome: outcome, Weight: 1 / p.Probability, Cluster: p.Cluster})
+			pairs = append(pairs, calibration.Pair{Group: o.keys[i].String(), Score: p.Score, NoWorse: p.D >= 0, Probability: p.Probability, Session: p.Cluster})
 		}
 	}
-	fitted := calibration.Fit(obs, 1)
+	fitted := calibration.Adequacy(pairs)
 	for i, q := range found {
-		if e, ok := fitted.Workloads[o.keys[i].String()]; ok {
-			q.finding.Adequacy = fixed(e)
+		if c, ok := fitted.Groups[o.keys[i].String()]; ok {
+			q.finding.Adequacy = &c
 		}
 	}
 }
@@ -46,24 +36,12 @@ func (o *observed) profiles(found []*quality) {
 	}
 }
 
-// z95 is the normal quantile of a two-sided interval of 95 %.
-const z95 = 1.959964
-
-// fixed puts an effect into the integers that decide.
-func fixed(e calibration.Effect) *schemas.Calibration {
-	return &schemas.Calibration{
-		Pairs: uint32(min(e.Pairs, math.MaxUint32)), Level: part(e.Level), Lower: part(e.Level - z95*e.SE), Upper: part(e.Level + z95*e.SE),
-		Centre: part(1 - e.Centre), Slope: part(e.Slope),
-	}
-}
-
-// part is a share in 1/65535.
-func part(x float64) uint16 { return uint16(math.Round(math.MaxUint16 * max(0, min(x, 1)))) }
-
-// scored is a pair with the score of its request.
+// scored is a pair with the score of its request, and what was expected of it
+// before it was graded.
 type scored struct {
 	evidence.Pair
-	Score float64
+	Score    uint16
+	Expected *float32
 }
 
 // current are the pairs about what is in force, by the units of the epoch that

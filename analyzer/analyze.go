@@ -67,7 +67,7 @@ func (o *observed) verdict(project string, k key, q *quality, s Settings, tests 
 	v := schemas.Verdict{
 		Version: schemas.SchemaVersion, Project: project, Workload: k.workload, RequestModel: k.model, Provider: k.provider, Candidate: k.candidate,
 		ComputedAt: now.UTC().Truncate(time.Millisecond), Threshold: s.DraftThreshold, DaysObserved: len(days), DaysPlanned: s.PlannedDays,
-		Coverage: o.coverage(), Warnings: []schemas.Warning{}, Simulated: o.period.Simulated,
+		Coverage: o.coverage(), Warnings: []schemas.Warning{}, Simulated: o.period.Simulated, Scorer: s.Scorer, Members: o.members[k.workload],
 	}
 	if s.Threshold != nil {
 		v.Threshold = s.Threshold(k.workload)

@@ -43,12 +43,14 @@ type tally struct {
 // observed is everything read of a project.
 type observed struct {
 	period Period
-	hours  map[time.Time]int // covered, by day; nil: unknown
-	today  time.Time         // not complete yet
-	models map[key]*model    // candidate empty
-	evals  map[key][]*schemas.Evaluation
-	inputs map[string][]byte // of graded requests, by id
-	keys   []key
+	// members are the discovered workloads that go by a name.
+	members map[string][]string
+	hours   map[time.Time]int // covered, by day; nil: unknown
+	today   time.Time         // not complete yet
+	models  map[key]*model    // candidate empty
+	evals   map[key][]*schemas.Evaluation
+	inputs  map[string][]byte // of graded requests, by id
+	keys    []key
 }
 
 const day = 24 * time.Hour
@@ -62,6 +64,11 @@ func read(ctx context.Context, log Log, project string, s Settings, now time.Tim
 		return nil, fmt.Errorf("read the observation period of %s: %w", project, err)
 	}
 	o := newObserved(period, now)
+	// First: evidence of a set that has changed since is held by the proxies, and of
+	// one that changes between the readings nothing is claimed.
+	if o.members, err = log.Members(ctx, project); err != nil {
+		return nil, fmt.Errorf("read what the workloads of %s are called: %w", project, err)
+	}
 	from, to := midnight(now.Add(-s.Lookback)), now.UTC()
 	cells, err := log.Cells(ctx, project, from, to)
 	if err != nil {
@@ -170,19 +177,26 @@ func (o *observed) findKeys() {
 	slices.SortFunc(o.keys, key.compare)
 }
 
-// addEvaluations files evaluations under the keys they speak of. They do not
-// name the baseline's provider: where two serve one model, both have them.
+// addEvaluations files evaluations under the keys they speak of. One whose
+// baseline's provider nobody knows (a record of before it was one, whose request
+// is gone) is filed where only one provider serves the model, else nowhere.
 func (o *observed) addEvaluations(all []schemas.Evaluation) {
 	type name struct{ workload, model string }
-	byName := map[name][]key{}
+	byName, only := map[name][]key{}, map[name]string{}
 	for _, k := range o.keys {
 		n := name{k.workload, k.model}
+		if len(byName[n]) == 0 {
+			only[n] = k.provider
+		} else if only[n] != k.provider {
+			only[n] = ""
+		}
 		byName[n] = append(byName[n], k)
 	}
 	for i := range all {
 		e := &all[i]
-		for _, k := range byName[name{e.Workload, e.RequestModel}] {
-			if e.Candidate == k.candidate || e.Candidate == k.base() {
+		n := name{e.Workload, e.RequestModel}
+		for _, k := range byName[n] {
+			if cmp.Or(e.Provider, only[n]) == k.provider && (e.Candidate == k.candidate || e.Candidate == k.base()) {
 				o.evals[k] = append(o.evals[k], e)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -12,8 +13,11 @@ import (
 type Log interface {
 	// Cells returns what passed, summed by Cell's key, of a project.
 	Cells(ctx context.Context, project string, from, to time.Time) ([]Cell, error)
+	// Members returns which discovered workloads go by a name that people gave them,
+	// by that name, sorted: the names under which everything else is returned.
+	Members(ctx context.Context, project string) (map[string][]string, error)
 	// Evaluations returns every evaluation whose request falls in the span, in
-	// any order, each evaluation id once.
+	// any order, each evaluation id once, with what is looked up of its request.
 	Evaluations(ctx context.Context, project string, from, to time.Time) ([]schemas.Evaluation, error)
 	// InputsOfGraded returns the packed inputs of requests of the span that have an
 	// evaluation, by request id: what their prompts look like. Of a workload of
@@ -98,6 +102,9 @@ type Settings struct {
 	// DraftThreshold everywhere.
 	Threshold      func(workload string) float64
 	DraftThreshold float64
+	// Scorer is what scores requests now. Pairs of what another had scored are kept
+	// out of the evidence: new scores route other requests.
+	Scorer schemas.Scorer
 	// Settle is how long after an hour's end its pairs may still arrive: bets
 	// are made on hours that have settled. Negative: do not wait.
 	Settle time.Duration
@@ -109,6 +116,6 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		Margin: 0.02, Alpha: 0.05, PlannedDays: 14, MinMonthlySaving: 50 * schemas.Dollar, DraftThreshold: 0.5,
-		Settle: 5 * time.Minute, Lookback: 90 * 24 * time.Hour,
+		Scorer: classifier.Builtin().Scorer(), Settle: 5 * time.Minute, Lookback: 90 * 24 * time.Hour,
 	}
 }

@@ -29,6 +29,7 @@ type quality struct {
 	failed   int     // pairs whose candidate failed, refused or was cut short
 	closed   float64 // share of rehearsed pairs that a grader could judge
 	inForce  []scored
+	rescored int // graded pairs of requests that others than the scorer in force had scored
 }
 
 // collect files the evaluations of a candidate and makes units of them.
@@ -39,7 +40,7 @@ func (o *observed) collect(k key, s Settings, now time.Time) *quality {
 	f.DailyDates, f.DailyLower, f.DailyMean, f.DailyUpper = []string{}, []float64{}, []float64{}, []float64{}
 	f.DayGate = "no graded pairs"
 	q.checkBaseline(o.evals[k], k)
-	graded := q.pairs(o.evals[k], k)
+	graded, before := q.pairs(o.evals[k], k, s.Scorer)
 	pairs := make([]evidence.Pair, len(graded))
 	for i := range graded {
 		pairs[i] = graded[i].Pair
@@ -47,7 +48,7 @@ func (o *observed) collect(k key, s Settings, now time.Time) *quality {
 	units, waiting, late := evidence.Units(pairs, now.Add(-s.Settle))
 	q.epoch = evidence.Current(units)
 	q.inForce = current(graded, &q.epoch)
-	f.Waiting, f.Late, f.Clusters, f.Restarts, f.Outside = waiting, late, len(q.epoch.Units), q.epoch.Restarts, q.epoch.Outside
+	f.Waiting, f.Late, f.Clusters, f.Restarts, f.Outside = waiting, late, len(q.epoch.Units), before+q.epoch.Restarts, q.epoch.Outside
 	inBets := 0
 	for _, u := range q.epoch.Units {
 		inBets += u.Pairs
@@ -83,15 +84,25 @@ func (q *quality) checkBaseline(all []*schemas.Evaluation, k key) {
 // pairs picks what may be bet on: sampled with a known probability, of requests
 // the policy would route to the candidate, judged by the grader that judged
 // most. Failures count as quality 0 where the grader would have judged an answer.
-func (q *quality) pairs(all []*schemas.Evaluation, k key) []scored {
+//
+// Pairs of what other scorers had scored are left out and not scored again: they
+// were drawn from what the old scores route, so that of what only the new ones
+// route none is among them. before is how many such scorers there were: with each
+// the evidence has started anew.
+func (q *quality) pairs(all []*schemas.Evaluation, k key, now schemas.Scorer) (found []scored, before int) {
 	var own, graded []*schemas.Evaluation
-	byGrader := map[string]int{}
+	byGrader, scorers := map[string]int{}, map[schemas.Scorer]bool{}
 	for _, e := range all {
 		switch judged := e.Grader != "" && e.Outcome != schemas.OutcomeUngraded && unit(e.QualityBaseline) && unit(e.QualityCandidate); {
 		case e.Candidate != k.candidate:
 		case judged && (!sampled(e) || e.WouldRoute == ""):
 			own = append(own, e)
 		case e.WouldRoute != k.candidate:
+		case e.Scorer != now:
+			if judged {
+				q.rescored++
+				scorers[e.Scorer] = true
+			}
 		case !judged:
 			q.finding.Ungraded++
 		default:
@@ -113,14 +124,14 @@ func (q *quality) pairs(all []*schemas.Evaluation, k key) []scored {
 	pairs := make([]scored, 0, byGrader[f.Grader])
 	for _, e := range graded {
 		if e.Grader == f.Grader {
-			pairs = append(pairs, scored{q.pair(e), float64(e.Score)})
+			pairs = append(pairs, scored{q.pair(e), uint16(math.Round(float64(e.Score) * math.MaxUint16)), e.PAdequate})
 		}
 	}
 	f.Pairs = len(pairs)
 	if n := f.Pairs + f.Ungraded; n > 0 {
 		q.closed = float64(f.Pairs) / float64(n)
 	}
-	return pairs
+	return pairs, len(scorers)
 }
 
 func isAre(n int) string {
@@ -182,6 +193,10 @@ func (q *quality) warn(pairs []evidence.Pair) {
 	f := &q.finding
 	if f.OwnGrades > 0 {
 		q.note("own_grades", fmt.Sprintf("%s without a sampling probability or a would-be route: shown, and kept out of the verdict.", report.Plural(f.OwnGrades, "grade came", "grades came")))
+	}
+	if q.rescored > 0 {
+		q.note("other_weights", fmt.Sprintf("%s of requests that other weights had scored, or that were recorded without a snapshot, %s not counted: the weights in force route other requests, so the evidence was begun anew. The saving is still projected from days of both.",
+			report.Plural(q.rescored, "pair", "pairs"), isAre(q.rescored)))
 	}
 	if q.epoch.PromptVaries {
 		q.note("prompt_varies", "The system prompt differs from request to request: a change of its template would not start the evidence anew.")

@@ -120,6 +120,8 @@ const fewPairs = 100
 func (o *observed) missingQuality(k key, v *schemas.Verdict, q *quality, s Settings) (lack, bool) {
 	f := &v.Quality
 	switch {
+	case f.Pairs == 0 && q.rescored > 0:
+		return lack{fmt.Sprintf("The weights that score requests have changed: %s of requests that those before had scored, and say nothing of what the new ones route. Evidence is gathered anew; until then nothing is acted on without an override.", report.Plural(q.rescored, "pair is", "pairs are")), "weights changed: begun anew"}, true
 	case f.Pairs == 0 && f.Ungraded+f.BaselineChecks == 0:
 		if s.Rehearses != nil && !s.Rehearses(k.workload) {
 			return lack{"Nothing is known of quality: the workload is not rehearsed. Set data_policy: rehearse and rehearse.daily_usd under workloads." + k.workload + ".", "not rehearsed"}, true

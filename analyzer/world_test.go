@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gnomon-llm/gnomon/analyzer"
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -21,6 +22,7 @@ type log struct {
 	evals   []schemas.Evaluation
 	rejects []analyzer.RejectCount
 	inputs  map[string][]byte
+	members map[string][]string
 	period  analyzer.Period
 	err     error
 }
@@ -42,6 +44,8 @@ func (l *log) Evaluations(_ context.Context, _ string, from, to time.Time) (out 
 	}
 	return out, l.err
 }
+
+func (l *log) Members(context.Context, string) (map[string][]string, error) { return l.members, l.err }
 
 func (l *log) InputsOfGraded(context.Context, string, time.Time, time.Time) (map[string][]byte, error) {
 	return l.inputs, l.err
@@ -138,7 +142,7 @@ func (l *log) rehearse(r *rand.Rand, w workload, date time.Time, left int) {
 			p = w.eachProb(i)
 		}
 		e := schemas.Evaluation{
-			Version: schemas.SchemaVersion, Project: "acme", Workload: w.name, RequestModel: base, Candidate: candidate, WouldRoute: candidate,
+			Version: schemas.SchemaVersion, Project: "acme", Workload: w.name, Recorded: w.name, Scorer: classifier.Builtin().Scorer(), Provider: "openai", RequestModel: base, Candidate: candidate, WouldRoute: candidate,
 			RequestTs: at, GradedAt: at.Add(30 * time.Second), RequestID: fmt.Sprintf("%s-%d-%d", w.name, left, i), EvaluationID: fmt.Sprintf("e-%s-%d-%d", w.name, left, i),
 			Cluster: fmt.Sprintf("s%d-%d", left, i/length), Grader: "exact_match", GraderVersion: "1", BaselineSnapshot: "gpt-4o-2024-11-20", CandidateSnapshot: "gpt-4o-mini-2024-07-18", PromptVersion: 9,
 			SamplingProbability: &p, QualityBaseline: 1, QualityCandidate: 1, Outcome: schemas.OutcomeGraded, CandidateCost: schemas.KnownUSD(schemas.NanoUSD(w.cost * 1e9)),

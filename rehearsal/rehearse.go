@@ -379,7 +379,7 @@ func (r *Rehearser) record(t *task, route string) schemas.Evaluation {
 		e *= t.share
 	}
 	return schemas.Evaluation{
-		Version: schemas.SchemaVersion, Project: ev.Project, Workload: ev.Workload,
+		Version: schemas.SchemaVersion, Project: ev.Project, Workload: ev.Workload, Provider: ev.Provider,
 		RequestModel: ev.RequestModel, Candidate: route,
 		RequestTs: ev.Ts, GradedAt: t.now.UTC().Truncate(time.Millisecond), RequestID: ev.RequestID,
 		EvaluationID:     uuid.NewSHA1(evaluationSpace, []byte(ev.RequestID+" "+route)).String(),

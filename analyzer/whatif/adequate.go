@@ -11,8 +11,8 @@ import (
 func (w *world) calibrations() map[route]schemas.Calibration {
 	out := map[route]schemas.Calibration{}
 	for i := range w.Parts.Evidence {
-		if e := &w.Parts.Evidence[i]; e.Adequacy.Pairs > 0 {
-			out[route{e.Workload, e.RequestModel, e.Candidate}] = e.Adequacy
+		if e := &w.Parts.Evidence[i]; e.Adequacy.Pairs > 0 && e.Scorer == w.scorer() {
+			out[route{e.Workload, e.Provider, e.RequestModel, e.Candidate}] = e.Adequacy
 		}
 	}
 	return out

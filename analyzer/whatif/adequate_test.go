@@ -14,7 +14,7 @@ func TestExpectedQualityIsWhatTheProxiesExpect(t *testing.T) {
 	l, q := traffic(t, 3000), question(t)
 	for _, model := range []string{"gpt-4o", "gpt-4.1"} { // gpt-4o-mini stays without
 		for _, candidate := range []string{"openai/gpt-4o-mini", "openai/gpt-4.1-mini"} {
-			q.Parts.Evidence = append(q.Parts.Evidence, classifier.Evidence{Workload: "a", RequestModel: model, Candidate: candidate,
+			q.Parts.Evidence = append(q.Parts.Evidence, classifier.Evidence{Workload: "a", Provider: "openai", RequestModel: model, Candidate: candidate, Scorer: classifier.Builtin().Scorer(),
 				Adequacy: schemas.Calibration{Pairs: 100, Level: 58_000, Lower: 55_000, Upper: 60_000, Centre: 20_000, Slope: 30_000}})
 		}
 	}

@@ -7,11 +7,12 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/gnomon-llm/gnomon/analyzer/projection"
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
 // route is what one group of requests would move from and to.
-type route struct{ workload, model, candidate string }
+type route struct{ workload, provider, model, candidate string }
 
 // pair is one graded pair, as a threshold cuts it.
 type pair struct {
@@ -27,16 +28,17 @@ const minClusters = 20
 const level = 0.95
 
 // qualities are what the evaluations say of each route, up to each bucket. Grades without a sampling probability
-// speak for nobody but themselves, and are left out, as in verdicts.
+// speak for nobody but themselves, and are left out, as in verdicts; so are pairs
+// of other scores than those in force.
 func (w *world) qualities(evals []schemas.Evaluation) map[route][]estimate {
-	all := map[route][]pair{}
+	all, scorer := map[route][]pair{}, w.scorer()
 	for i := range evals {
 		e := &evals[i]
 		p := e.SamplingProbability
-		if p == nil || !(*p > 0 && *p <= 1) || e.Outcome == schemas.OutcomeUngraded || !(e.QualityBaseline >= 0 && e.QualityBaseline <= 1 && e.QualityCandidate >= 0 && e.QualityCandidate <= 1) {
+		if e.Scorer != scorer || p == nil || !(*p > 0 && *p <= 1) || e.Outcome == schemas.OutcomeUngraded || !(e.QualityBaseline >= 0 && e.QualityBaseline <= 1 && e.QualityCandidate >= 0 && e.QualityCandidate <= 1) {
 			continue
 		}
-		key := route{e.Workload, e.RequestModel, e.Candidate}
+		key := route{e.Workload, e.Provider, e.RequestModel, e.Candidate}
 		all[key] = append(all[key], pair{w.bucketOf(e.Score), clusterOf(e), 1 / *p, float64(e.QualityCandidate) - float64(e.QualityBaseline)})
 	}
 	out := map[route][]estimate{}
@@ -44,6 +46,14 @@ func (w *world) qualities(evals []schemas.Evaluation) map[route][]estimate {
 		out[key] = upToEach(pairs, len(w.bounds))
 	}
 	return out
+}
+
+// scorer is whose scores are in force.
+func (w *world) scorer() schemas.Scorer {
+	if w.Parts.Model == nil {
+		return classifier.Builtin().Scorer()
+	}
+	return w.Parts.Model.Scorer()
 }
 
 func clusterOf(e *schemas.Evaluation) string {
@@ -63,7 +73,7 @@ func lengths(evals []schemas.Evaluation) map[route]projection.Length {
 		if p == nil || !(*p > 0 && *p <= 1) || !whole || e.OutputTokens == 0 || e.BaselineOutputTokens == 0 {
 			continue
 		}
-		key := route{e.Workload, e.RequestModel, e.Candidate}
+		key := route{e.Workload, e.Provider, e.RequestModel, e.Candidate}
 		answers[key] = append(answers[key], projection.Answer{Cluster: clusterOf(e), Weight: 1 / *p, Baseline: float64(e.BaselineOutputTokens), Candidate: float64(e.OutputTokens)})
 	}
 	out := map[route]projection.Length{}

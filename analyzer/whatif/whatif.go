@@ -129,7 +129,7 @@ func (w *world) snapshots() {
 	}
 	p.Evidence = nil
 	for key, l := range w.lengths {
-		p.Evidence = append(p.Evidence, classifier.Evidence{Workload: key.workload, RequestModel: key.model, Candidate: key.candidate, OutputRatio: l.Ratio})
+		p.Evidence = append(p.Evidence, classifier.Evidence{Workload: key.workload, Provider: key.provider, RequestModel: key.model, Candidate: key.candidate, OutputRatio: l.Ratio})
 	}
 	w.today = classifier.NewSnapshot(p)
 	p.Policies, p.DraftThreshold = nil, 1
@@ -293,7 +293,7 @@ func (w *world) tally(cells []*Cell, s *classifier.Snapshot, index map[time.Time
 			continue // no threshold asked for admits it
 		}
 		t.candidates[d.Route] = true
-		key := route{c.Workload, c.RequestModel, d.Route}
+		key := route{c.Workload, c.Provider, c.RequestModel, d.Route}
 		if t.routed[key] == nil {
 			t.routed[key] = make([]uint64, len(w.bounds))
 		}
@@ -315,7 +315,7 @@ func (w *world) saving(c *Cell, provider, model string) (warm, cold schemas.Nano
 	} else {
 		tokens.CacheWrite, tokens.CacheWrite1h = 0, 0 // each provider writes by its own rules
 	}
-	if l, measured := w.lengths[route{c.Workload, c.RequestModel, provider + "/" + model}]; measured {
+	if l, measured := w.lengths[route{c.Workload, c.Provider, c.RequestModel, provider + "/" + model}]; measured {
 		tokens.Output = uint64(math.Round(float64(tokens.Output) * l.Ratio))
 	}
 	at := c.Day.Add(12 * time.Hour)

@@ -176,7 +176,7 @@ func graded(n int, upTo float64) []schemas.Evaluation {
 		if score > .25 {
 			p = .05
 		}
-		e := schemas.Evaluation{Workload: "a", RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", Cluster: fmt.Sprint(i / 2), Score: float32(score), QualityBaseline: 1, QualityCandidate: 1,
+		e := schemas.Evaluation{Workload: "a", Provider: "openai", Scorer: classifier.Builtin().Scorer(), RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", Cluster: fmt.Sprint(i / 2), Score: float32(score), QualityBaseline: 1, QualityCandidate: 1,
 			Outcome: schemas.OutcomeGraded, SamplingProbability: &p, OutputTokens: 120, BaselineOutputTokens: 100}
 		if score > .5 && i%2 == 0 {
 			e.QualityCandidate = 0
@@ -251,7 +251,7 @@ func TestIntervalsOfQualityHoldTheTruthAboutAsOftenAsTheySay(t *testing.T) {
 			}
 		}
 		var p Point
-		key := route{"w", "m", "c"}
+		key := route{"w", "p", "m", "c"}
 		p.quality(map[route][]uint64{key: {100}}, map[route][]estimate{key: upToEach(pairs, 1)}, 0, 100)
 		if p.Quality != nil && p.Quality.Lo <= -.18 && p.Quality.Hi >= -.18 {
 			held++

@@ -14,7 +14,7 @@ import (
 func (n *node) settings() analyzer.Settings {
 	c, s := n.live.Load(), analyzer.DefaultSettings()
 	s.Margin, s.Alpha, s.PlannedDays = c.Quality.Margin, c.Quality.Alpha, c.Observe.Days
-	s.DraftThreshold = c.Proxy.DraftThreshold
+	s.DraftThreshold, s.Scorer = c.Proxy.DraftThreshold, n.snapshots.get().Scorer()
 	s.Rehearses = c.RehearsalPermitted
 	s.Threshold = func(workload string) float64 {
 		// What was gathered under the draft reaches no further than the draft, also
@@ -90,7 +90,8 @@ func (n *node) analyze(ctx context.Context) ([]schemas.Verdict, error) {
 
 // evidenceOf is what proxies are told of a verdict.
 func evidenceOf(v *schemas.Verdict) *schemas.EvidenceRecord {
-	r := &schemas.EvidenceRecord{Version: schemas.SchemaVersion, Project: v.Project, Workload: v.Workload, RequestModel: v.RequestModel, Candidate: v.Candidate, At: v.ComputedAt}
+	r := &schemas.EvidenceRecord{Version: schemas.SchemaVersion, Project: v.Project, Workload: v.Workload, Provider: v.Provider, RequestModel: v.RequestModel, Candidate: v.Candidate,
+		At: v.ComputedAt, Scorer: v.Scorer, Members: v.Members}
 	switch v.Readiness {
 	case schemas.Ready:
 		r.State = schemas.EvidenceReady

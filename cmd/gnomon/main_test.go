@@ -191,7 +191,7 @@ func TestEvidenceOutlivesTheProcessAndTheNewestHolds(t *testing.T) {
 	s := newSnapshots(parts, path, nil, log)
 	bare := s.get().Hash()
 	tell := func(state schemas.EvidenceState, at int64, project string) {
-		raw, err := json.Marshal(schemas.EvidenceRecord{Project: project, Workload: "w", RequestModel: "big", Candidate: "openai/small", State: state, At: time.UnixMilli(at)})
+		raw, err := json.Marshal(schemas.EvidenceRecord{Project: project, Workload: "w", Provider: "openai", Scorer: classifier.Builtin().Scorer(), RequestModel: "big", Candidate: "openai/small", State: state, At: time.UnixMilli(at)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -158,7 +158,7 @@ func (s *snapshots) evidenceBehind() bool {
 }
 
 func evidenceKey(r *schemas.EvidenceRecord) string {
-	return r.Project + "\x00" + r.Workload + "\x00" + r.RequestModel + "\x00" + r.Candidate
+	return r.Project + "\x00" + r.Workload + "\x00" + r.Provider + "\x00" + r.RequestModel + "\x00" + r.Candidate
 }
 
 // rebuild makes a new Snapshot; mu is held (or nobody else knows s yet).
@@ -167,7 +167,11 @@ func (s *snapshots) rebuild() {
 	parts.Evidence = nil
 	for _, key := range slices.Sorted(maps.Keys(s.evidence)) {
 		r := s.evidence[key]
-		e := classifier.Evidence{Workload: r.Workload, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio}
+		if r.Provider == "" { // of a build that did not tell providers apart; the analyzer says it again
+			continue
+		}
+		e := classifier.Evidence{Workload: r.Workload, Provider: r.Provider, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio,
+			Scorer: r.Scorer, Members: r.Members}
 		if r.Adequacy != nil {
 			e.Adequacy = *r.Adequacy
 		}

@@ -27,7 +27,7 @@ func (n *node) whatIf(ctx context.Context, ask dashboards.WhatIf) (*whatif.Resul
 	}
 	parts := classifier.Parts{
 		Project: ask.Project, Ladders: slices.Clone(ladders(n.live.Load())), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
-		Policies: n.keeper.Latest(), DraftThreshold: n.c.Proxy.DraftThreshold,
+		Policies: n.keeper.Latest(), DraftThreshold: n.c.Proxy.DraftThreshold, Model: n.snapshots.get().Model(),
 	}
 	verdicts, err := reader.Verdicts(ctx, ask.Project)
 	if err != nil {
@@ -35,7 +35,7 @@ func (n *node) whatIf(ctx context.Context, ask dashboards.WhatIf) (*whatif.Resul
 	}
 	for i := range verdicts {
 		if v := &verdicts[i]; v.Quality.Adequacy != nil {
-			parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: v.Workload, RequestModel: v.RequestModel, Candidate: v.Candidate, Adequacy: *v.Quality.Adequacy})
+			parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: v.Workload, Provider: v.Provider, RequestModel: v.RequestModel, Candidate: v.Candidate, Adequacy: *v.Quality.Adequacy, Scorer: v.Scorer})
 		}
 	}
 	for _, l := range ask.Ladders {

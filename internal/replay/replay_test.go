@@ -53,7 +53,7 @@ func partsOf(t testing.TB, project string) classifier.Parts {
 		Project: project, Ladders: classifier.BuiltinLadders(), Capabilities: classifier.BuiltinCapabilities(), Prices: book(t), DraftThreshold: .5,
 		Providers: []classifier.Provider{{Name: "openai", Dialects: []string{"openai.chat"}, Credential: true}, {Name: "anthropic", Dialects: []string{"anthropic.messages"}}},
 		Policies:  []schemas.Policy{{Project: project, Workload: "live", Version: 2, Mode: schemas.ModeLive, Candidate: "openai/gpt-4o-mini", Threshold: .9, Share: 10_000, Control: 500, Salt: []byte("0123456789abcdef"), Override: true}},
-		Evidence: []classifier.Evidence{{Workload: "live", RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", State: schemas.EvidenceCollecting,
+		Evidence: []classifier.Evidence{{Workload: "live", Provider: "openai", Scorer: classifier.Builtin().Scorer(), RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", State: schemas.EvidenceCollecting,
 			Adequacy: schemas.Calibration{Pairs: 90, Level: 61_000, Lower: 58_000, Upper: 63_000, Centre: 21_000, Slope: 9_000}}},
 	}
 }

@@ -39,7 +39,7 @@ func TestNoTrafficIsMovedWithoutEvidence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var evidence []classifier.Evidence
 			for key := range routesOf(seen) {
-				evidence = append(evidence, classifier.Evidence{Workload: key.workload, RequestModel: key.model, Candidate: key.candidate, State: state})
+				evidence = append(evidence, classifier.Evidence{Workload: key.workload, Provider: key.provider, Scorer: classifier.Builtin().Scorer(), RequestModel: key.model, Candidate: key.candidate, State: state})
 			}
 			k, _ := record(t, w, switchedOn(t, seen, evidence...))
 			routed := 0
@@ -63,7 +63,7 @@ func TestNoTrafficIsMovedWithoutEvidence(t *testing.T) {
 	ready := func(profile schemas.Profile) *kept {
 		var evidence []classifier.Evidence
 		for key := range routesOf(seen) {
-			evidence = append(evidence, classifier.Evidence{Workload: key.workload, RequestModel: key.model, Candidate: key.candidate, State: schemas.EvidenceReady, Profile: profile})
+			evidence = append(evidence, classifier.Evidence{Workload: key.workload, Provider: key.provider, Scorer: classifier.Builtin().Scorer(), RequestModel: key.model, Candidate: key.candidate, State: schemas.EvidenceReady, Profile: profile})
 		}
 		k, _ := record(t, w, switchedOn(t, seen, evidence...))
 		return k
@@ -87,14 +87,14 @@ func TestNoTrafficIsMovedWithoutEvidence(t *testing.T) {
 	})
 }
 
-type routeKey struct{ workload, model, candidate string }
+type routeKey struct{ workload, provider, model, candidate string }
 
 // routesOf files requests under the candidate they would go to.
 func routesOf(k *kept) map[routeKey][]*schemas.RequestEvent {
 	out := map[routeKey][]*schemas.RequestEvent{}
 	for i := range k.events {
 		if e := &k.events[i]; e.WouldRoute != e.Provider+"/"+e.RequestModel {
-			key := routeKey{e.Workload, e.RequestModel, e.WouldRoute}
+			key := routeKey{e.Workload, e.Provider, e.RequestModel, e.WouldRoute}
 			out[key] = append(out[key], e)
 		}
 	}
@@ -119,7 +119,7 @@ func TestAPromptUnlikeTheGradedIsNotMoved(t *testing.T) {
 			prompts = append(prompts, s)
 		}
 		if p := familiar.Fit(prompts); p != nil {
-			evidence = append(evidence, classifier.Evidence{Workload: key.workload, RequestModel: key.model, Candidate: key.candidate, State: schemas.EvidenceReady, Profile: *p})
+			evidence = append(evidence, classifier.Evidence{Workload: key.workload, Provider: key.provider, Scorer: classifier.Builtin().Scorer(), RequestModel: key.model, Candidate: key.candidate, State: schemas.EvidenceReady, Profile: *p})
 		}
 	}
 	cfg := switchedOn(t, seen, evidence...)

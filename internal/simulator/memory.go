@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gnomon-llm/gnomon/analyzer"
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -20,6 +21,7 @@ type Memory struct {
 	hours       map[int64]bool // since the epoch, with a heartbeat or a request
 	evaluations map[string]schemas.Evaluation
 	inputs      map[string][]byte // of requests that would be routed: those that may be rehearsed
+	expected    map[string]*float32
 	accepted    map[uint64]uint64 // by boot id
 	first, last time.Time
 	stored      uint64
@@ -41,7 +43,7 @@ type rejectKey struct {
 // NewMemory returns an empty memory.
 func NewMemory() *Memory {
 	return &Memory{cells: map[cellKey]*analyzer.Cell{}, rejects: map[rejectKey]uint64{}, hours: map[int64]bool{},
-		evaluations: map[string]schemas.Evaluation{}, inputs: map[string][]byte{}, accepted: map[uint64]uint64{}}
+		evaluations: map[string]schemas.Evaluation{}, inputs: map[string][]byte{}, expected: map[string]*float32{}, accepted: map[uint64]uint64{}}
 }
 
 // Requests sums events.
@@ -59,7 +61,7 @@ func (m *Memory) Requests(_ context.Context, evs []schemas.RequestEvent) error {
 		m.add(ev)
 		m.reject(ev)
 		if ev.WouldRoute != cmp.Or(ev.BaselineProvider, ev.Provider)+"/"+ev.RequestModel {
-			m.inputs[ev.RequestID] = ev.Inputs
+			m.inputs[ev.RequestID], m.expected[ev.RequestID] = ev.Inputs, ev.PAdequate
 		}
 	}
 	return nil
@@ -149,6 +151,8 @@ func (m *memoryLog) Evaluations(_ context.Context, _ string, from, to time.Time)
 	var out []schemas.Evaluation
 	for _, e := range m.evaluations {
 		if !e.RequestTs.Before(from) && e.RequestTs.Before(to) {
+			// Simulated proxies score by the shipped weights.
+			e.Recorded, e.Scorer, e.PAdequate = e.Workload, classifier.Builtin().Scorer(), m.expected[e.RequestID]
 			out = append(out, e)
 		}
 	}
@@ -157,6 +161,8 @@ func (m *memoryLog) Evaluations(_ context.Context, _ string, from, to time.Time)
 	})
 	return out, nil
 }
+
+func (*memoryLog) Members(context.Context, string) (map[string][]string, error) { return nil, nil }
 
 func (m *memoryLog) InputsOfGraded(_ context.Context, _ string, from, to time.Time) (map[string][]byte, error) {
 	out := map[string][]byte{}

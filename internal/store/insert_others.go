@@ -18,6 +18,7 @@ var evaluationColumns = []column[evaluation]{
 	id("evaluation_id", func(e *evaluation) string { return e.EvaluationID }),
 	col("project", func(e *evaluation) string { return e.Project }),
 	col("workload", func(e *evaluation) string { return e.Workload }),
+	col("provider", func(e *evaluation) string { return e.Provider }),
 	col("request_model", func(e *evaluation) string { return e.RequestModel }),
 	col("candidate", func(e *evaluation) string { return e.Candidate }),
 	at("request_ts", func(e *evaluation) time.Time { return e.RequestTs }),
@@ -111,6 +112,7 @@ func (s *Store) InsertVerdicts(ctx context.Context, token string, vs []schemas.V
 var evidenceColumns = []column[schemas.EvidenceRecord]{
 	col("project", func(e *schemas.EvidenceRecord) string { return e.Project }),
 	col("workload", func(e *schemas.EvidenceRecord) string { return e.Workload }),
+	col("provider", func(e *schemas.EvidenceRecord) string { return e.Provider }),
 	col("request_model", func(e *schemas.EvidenceRecord) string { return e.RequestModel }),
 	col("candidate", func(e *schemas.EvidenceRecord) string { return e.Candidate }),
 	at("at", func(e *schemas.EvidenceRecord) time.Time { return e.At }),

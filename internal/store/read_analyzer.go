@@ -41,8 +41,20 @@ const baseProvider = "if(baseline_provider = '', provider, baseline_provider)"
 // between bounds a query in time, so that whole partitions are passed over.
 const between = "project = ? AND ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"
 
-// Evaluations implements analyzer.Log.
+// Members implements analyzer.Log.
+func (s *Store) Members(ctx context.Context, project string) (map[string][]string, error) {
+	g, err := s.named(ctx, project)
+	members := map[string][]string{}
+	for i, name := range g.names { // found are sorted
+		members[name] = append(members[name], g.found[i])
+	}
+	return members, err
+}
+
+// Evaluations implements analyzer.Log. What the records do not say is looked up
+// of the request, and of the snapshot that decided about it.
 func (s *Store) Evaluations(ctx context.Context, project string, from, to time.Time) ([]schemas.Evaluation, error) {
+	const period = "project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts < fromUnixTimestamp64Milli(?)"
 	var names []string
 	for i := range evaluationColumns {
 		names = append(names, evaluationColumns[i].name)
@@ -51,17 +63,24 @@ func (s *Store) Evaluations(ctx context.Context, project string, from, to time.T
 	if err != nil {
 		return nil, err
 	}
-	sql := "SELECT " + strings.Replace(strings.Join(names, ", "), "workload", g.of("workload")+" AS workload", 1) + ` FROM gnomon.evaluations FINAL
-WHERE project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts < fromUnixTimestamp64Milli(?)`
-	return query(ctx, s, "evaluations", sql, scanEvaluation, project, from.UnixMilli(), to.UnixMilli())
+	columns := "e." + strings.Join(names, ", e.")
+	columns = strings.Replace(columns, "e.workload", g.of("e.workload")+" AS called", 1)
+	columns = strings.Replace(columns, "e.provider", "if(e.provider = '', r.of_provider, e.provider) AS from_provider", 1)
+	sql := "SELECT " + columns + `, e.workload, s.version, s.model, r.expected FROM (SELECT * FROM gnomon.evaluations FINAL WHERE ` + period + `) AS e
+LEFT JOIN (SELECT request_id, ` + baseProvider + ` AS of_provider, snapshot_hash, p_adequate AS expected FROM gnomon.requests FINAL PREWHERE ` + between + `
+    AND request_id IN (SELECT request_id FROM gnomon.evaluations WHERE ` + period + `)) AS r ON r.request_id = e.request_id
+LEFT JOIN (SELECT hash, any(classifier_version) AS version, any(model_hash) AS model FROM gnomon.snapshots WHERE kind = '` + schemas.KindSnapshot + `' GROUP BY hash) AS s ON s.hash = r.snapshot_hash`
+	since, until := from.UnixMilli(), to.UnixMilli()
+	return query(ctx, s, "evaluations", sql, scanEvaluation, project, since, until, project, since, until, project, since, until)
 }
 
 func scanEvaluation(row scanner) (e schemas.Evaluation, err error) {
 	var request, id uuid.UUID
 	var outcome string
-	err = row.Scan(&request, &id, &e.Project, &e.Workload, &e.RequestModel, &e.Candidate, &e.RequestTs, &e.GradedAt, &e.Cluster, &e.Grader, &e.GraderVersion, &e.JudgeModel,
+	err = row.Scan(&request, &id, &e.Project, &e.Workload, &e.Provider, &e.RequestModel, &e.Candidate, &e.RequestTs, &e.GradedAt, &e.Cluster, &e.Grader, &e.GraderVersion, &e.JudgeModel,
 		&e.BaselineSnapshot, &e.CandidateSnapshot, &e.PromptVersion, &e.Stratum, &e.SamplingProbability, &e.WouldRoute, &e.Score, &e.QualityBaseline, &e.QualityCandidate,
-		&outcome, (*amount)(&e.CandidateCost), (*amount)(&e.GradingCost), &e.InputTokens, &e.OutputTokens, &e.BaselineOutputTokens, &e.LatencyMS, &e.Simulated, &e.Version, &e.Extra)
+		&outcome, (*amount)(&e.CandidateCost), (*amount)(&e.GradingCost), &e.InputTokens, &e.OutputTokens, &e.BaselineOutputTokens, &e.LatencyMS, &e.Simulated, &e.Version, &e.Extra,
+		&e.Recorded, &e.Scorer.Version, &e.Scorer.Weights, &e.PAdequate)
 	e.RequestID, e.EvaluationID, e.Outcome = request.String(), id.String(), schemas.Outcome(outcome)
 	e.RequestTs, e.GradedAt = e.RequestTs.UTC(), e.GradedAt.UTC()
 	return e, err

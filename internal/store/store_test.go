@@ -110,6 +110,8 @@ func TestEveryFieldOfAnEvaluationComesBack(t *testing.T) {
 	var want schemas.Evaluation
 	fill(reflect.ValueOf(&want).Elem(), r)
 	want.Project, want.RequestID, want.EvaluationID = project, uuid.NewString(), uuid.NewString()
+	// No request, no name and no snapshot is stored that these could be looked up of.
+	want.Recorded, want.Scorer, want.PAdequate = want.Workload, schemas.Scorer{}, nil
 	own := want
 	own.EvaluationID, own.SamplingProbability, own.CandidateCost = uuid.NewString(), nil, schemas.OptUSD{}
 	if err := s.InsertEvaluations(t.Context(), "", []schemas.Evaluation{want, own}); err != nil {
@@ -127,6 +129,75 @@ func TestEveryFieldOfAnEvaluationComesBack(t *testing.T) {
 		if !reflect.DeepEqual(g, w) {
 			t.Errorf("sent %+v\ncame back %+v", w, g)
 		}
+	}
+}
+
+// TestWhatAnEvaluationDoesNotSayIsLookedUp has rows as builds before wrote them,
+// without the baseline's provider, of one model at two.
+func TestWhatAnEvaluationDoesNotSayIsLookedUp(t *testing.T) {
+	s, project := open(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	expected := float32(.75)
+	var evs []schemas.RequestEvent
+	var evals []schemas.Evaluation
+	for i, provider := range []string{"openai", "azure", "azure"} {
+		e := someEvent(project, r)
+		e.Ts, e.Workload, e.Provider, e.BaselineProvider, e.RequestModel, e.SnapshotHash, e.PAdequate = now.Add(time.Duration(i)*time.Second), "~found", provider, "", "gpt-4o", 77, &expected
+		if i == 2 { // routed to openai; decided by a snapshot that nobody kept
+			e.Provider, e.BaselineProvider, e.SnapshotHash, e.PAdequate = "openai", provider, 78, nil
+		}
+		evs = append(evs, e)
+		evals = append(evals, schemas.Evaluation{Project: project, Workload: e.Workload, RequestModel: e.RequestModel, Candidate: "openai/gpt-4o-mini", RequestTs: e.Ts, GradedAt: e.Ts,
+			RequestID: e.RequestID, EvaluationID: uuid.NewString(), Outcome: schemas.OutcomeGraded})
+	}
+	said := evals[0]
+	said.EvaluationID, said.Provider = uuid.NewString(), "groq" // whoever says it is believed
+	snapshot := schemas.SnapshotRecord{Kind: schemas.KindSnapshot, Hash: 77, Project: project, At: now, ClassifierVer: 3, ModelHash: 1<<63 + 5, Record: []byte("{}")}
+	named := schemas.Naming{Project: project, Workload: "~found", Version: 1, Name: "letters", At: now}
+	if err := errors.Join(s.InsertRequests(t.Context(), "", evs), s.InsertEvaluations(t.Context(), "", append(evals, said)), s.InsertSnapshots(t.Context(), "", []schemas.SnapshotRecord{snapshot}),
+		s.InsertNames(t.Context(), "", []schemas.Naming{named})); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Evaluations(t.Context(), project, now.Add(-time.Hour), now.Add(time.Hour))
+	if err != nil || len(got) != 4 {
+		t.Fatalf("%d evaluations: %v", len(got), err)
+	}
+	kept := schemas.Scorer{Version: 3, Weights: 1<<63 + 5}
+	for _, e := range got {
+		provider, scorer, expects := "openai", kept, true
+		switch e.RequestID {
+		case evs[1].RequestID:
+			provider = "azure"
+		case evs[2].RequestID:
+			provider, scorer, expects = "azure", schemas.Scorer{}, false
+		}
+		if e.EvaluationID == said.EvaluationID {
+			provider = "groq"
+		}
+		if e.Provider != provider || e.Scorer != scorer || (e.PAdequate != nil) != expects || expects && *e.PAdequate != expected || e.Workload != "letters" || e.Recorded != "~found" {
+			t.Errorf("%+v, want %s by %v", e, provider, scorer)
+		}
+	}
+	if members, err := s.Members(t.Context(), project); err != nil || !reflect.DeepEqual(members, map[string][]string{"letters": {"~found"}}) {
+		t.Errorf("%v, %v", members, err)
+	}
+}
+
+// TestWhatIsToldOfEachProviderAtOneMomentIsKept has rows of before providers were
+// told apart, too.
+func TestWhatIsToldOfEachProviderAtOneMomentIsKept(t *testing.T) {
+	s, project := open(t)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	var all []schemas.EvidenceRecord
+	for _, provider := range []string{"", "azure", "openai"} {
+		all = append(all, schemas.EvidenceRecord{Version: "1.0", Project: project, Workload: "w", Provider: provider, RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", State: schemas.EvidenceReady, At: now})
+	}
+	if err := s.InsertEvidence(t.Context(), "", all); err != nil {
+		t.Fatal(err)
+	}
+	if got := rowsOf(t, s, "SELECT arrayStringConcat(arraySort(groupArray(provider)), '|') FROM gnomon.evidence FINAL WHERE project = '"+project+"'"); got != "|azure|openai" {
+		t.Errorf("kept %q", got)
 	}
 }
 

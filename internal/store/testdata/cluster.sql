@@ -100,7 +100,7 @@ SETTINGS ttl_only_drop_parts = 1, min_rows_for_wide_part = 131072, replicated_de
 CREATE TABLE IF NOT EXISTS gnomon.requests ON CLUSTER 'main' AS gnomon.requests_shard
 ENGINE = Distributed('main', 'gnomon', 'requests_shard', cityHash64(request_id));
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0002_requests.sql', 9982845928848419974, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0002_requests.sql', 9982845928848419974, 4;
 
 -- One row per graded pair. sampling_probability NULL: a team's own grade, shown and kept out of verdicts.
 CREATE TABLE IF NOT EXISTS gnomon.evaluations ON CLUSTER 'main'
@@ -143,7 +143,7 @@ ORDER BY (project, workload, request_model, candidate, toStartOfHour(request_ts)
 TTL toDateTime(request_ts) + INTERVAL 400 DAY DELETE
 SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0003_evaluations.sql', 485809707096479825, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0003_evaluations.sql', 485809707096479825, 4;
 
 -- What the analyzer found, each time it looked. record is the whole verdict as JSON.
 CREATE TABLE IF NOT EXISTS gnomon.verdicts ON CLUSTER 'main'
@@ -161,7 +161,7 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/verdicts', '{sh
 ORDER BY (project, workload, request_model, provider, candidate, computed_at)
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0004_verdicts.sql', 14244427319193102905, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0004_verdicts.sql', 14244427319193102905, 4;
 
 -- Every policy record ever written, also those that lost a race. record is the whole record as JSON, without the salt: who knows the salt
 -- can tell, and choose, the arm of a session. offset is the record's place in the policy log; 0 is the first and "not known".
@@ -186,7 +186,7 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/policies', '{sh
 ORDER BY (project, workload, version, at, actor)
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0005_policies.sql', 2676182479129750436, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0005_policies.sql', 2676182479129750436, 4;
 
 -- What proxies were told of a candidate, each time.
 CREATE TABLE IF NOT EXISTS gnomon.evidence ON CLUSTER 'main'
@@ -204,7 +204,7 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/evidence', '{sh
 ORDER BY (project, workload, request_model, candidate, at)
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0006_evidence.sql', 12505397133203613372, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0006_evidence.sql', 12505397133203613372, 4;
 
 -- What proxies say they accepted: another road than the rows it is held against. Counts only grow within a proxy life, so of each minute
 -- the last is kept.
@@ -224,7 +224,7 @@ ORDER BY (boot_id, toStartOfMinute(at))
 TTL toDateTime(at) + INTERVAL 400 DAY DELETE
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0007_heartbeats.sql', 6419757988019871529, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0007_heartbeats.sql', 6419757988019871529, 4;
 
 -- Sequence ranges whose events are gone, ids and all, with the reason. Ranges may overlap, and a true row may still come.
 CREATE TABLE IF NOT EXISTS gnomon.declared ON CLUSTER 'main'
@@ -240,7 +240,7 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/declared', '{sh
 ORDER BY (boot_id, first_seq, last_seq)
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0008_declared.sql', 13674714253176861025, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0008_declared.sql', 13674714253176861025, 4;
 
 -- What decisions were taken by, once per hash: sealed snapshots (gnomon.requests.snapshot_hash) and the price books they name. Never
 -- expires: with it and the inputs of a row the decision can be taken again. record is JSON, without salts and credentials.
@@ -262,7 +262,7 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/snapshots', '{s
 ORDER BY (kind, hash)
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0009_snapshots.sql', 16522212012429593130, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0009_snapshots.sql', 16522212012429593130, 4;
 
 -- Every record of what a discovered workload is called, also those that lost a race. An empty name takes the one before back. offset is the record's place in
 -- its log.
@@ -283,7 +283,7 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/names', '{shard
 ORDER BY (project, workload, version, at, actor)
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0010_names.sql', 8948153537797359490, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0010_names.sql', 8948153537797359490, 4;
 
 -- What discovered workloads are called: one row for each that a person has named. workload is the name that its requests were recorded under until then. Promised.
 CREATE OR REPLACE VIEW gnomon.workload_names ON CLUSTER 'main' AS
@@ -300,7 +300,7 @@ FROM
 ) AS p
 WHERE name != '';
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0011_view_workload_names.sql', 17992709370320075953, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0011_view_workload_names.sql', 17992709370320075953, 4;
 
 -- One row per project and workload, over all that is kept. baseline_cost and would_cost are over the same requests. A workload that a person has named has its name. Promised.
 CREATE OR REPLACE VIEW gnomon.workloads ON CLUSTER 'main' AS
@@ -317,7 +317,7 @@ SELECT
 FROM gnomon.requests AS r FINAL
 GROUP BY project, workload;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0024_view_workloads.sql', 1375934276006717995, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0024_view_workloads.sql', 1375934276006717995, 4;
 
 -- One row per request and candidate, in ladder order, with the reason as a word: 'chosen', or why not. A request for which no candidate was
 -- looked at has one row with an empty candidate. A workload that a person has named has its name. Promised. The two lists are filled in from the codes of package schemas.
@@ -335,7 +335,7 @@ FROM
     FROM gnomon.requests FINAL WHERE status != 'lost'
 );
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0026_view_rejects.sql', 12951588591358057449, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0026_view_rejects.sql', 12951588591358057449, 4;
 
 -- One row per project, workload, policy version, mode, arm and UTC day, where a policy was in force: what treated and control requests cost and how
 -- they fared. Both sums are over the same requests. workload is as recorded: a version is one of its policy. Promised.
@@ -352,7 +352,7 @@ FROM gnomon.requests AS r FINAL
 WHERE policy_version > 0 AND status != 'lost'
 GROUP BY project, workload, policy_version, mode, arm, day;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0027_view_arms_daily.sql', 15309992013680179300, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0027_view_arms_daily.sql', 15309992013680179300, 4;
 
 -- One row per project, provider, served model, streamed or not, and hour: how long answers took, and gnomon's own part. Times are of requests
 -- that ended well; NULL where there is none. Promised.
@@ -375,7 +375,7 @@ FROM
     GROUP BY project, provider, served_model, stream, hour
 ) AS q;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0028_view_latency_hourly.sql', 2523997293656398494, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0028_view_latency_hourly.sql', 2523997293656398494, 4;
 
 -- One row per project, workload, requested model, candidate, grader and UTC day of the observed requests: pairs, how they were graded, and what
 -- they cost. A workload that a person has named has its name. Promised.
@@ -391,7 +391,7 @@ SELECT
 FROM gnomon.evaluations AS e FINAL
 GROUP BY project, workload, request_model, candidate, grader, day;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0029_view_rehearsals_daily.sql', 15326355114310913567, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0029_view_rehearsals_daily.sql', 15326355114310913567, 4;
 
 -- The latest verdict of each workload, requested model and candidate. Amounts are US dollars a month; NULL where the verdict has none. What was said of a workload under a name that
 -- a person has replaced is left out. Promised.
@@ -417,7 +417,7 @@ FROM
     FROM gnomon.verdicts AS l WHERE (project, workload) NOT IN (SELECT project, workload FROM gnomon.workload_names) GROUP BY project, workload, request_model, provider, candidate
 ) AS v;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0030_view_latest_verdicts.sql', 8367877472465274346, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0030_view_latest_verdicts.sql', 8367877472465274346, 4;
 
 -- The policies that hold or held: of each version the record that came first in the log. Promised.
 CREATE OR REPLACE VIEW gnomon.accepted_policies ON CLUSTER 'main' AS
@@ -431,7 +431,7 @@ FROM
     FROM gnomon.policies AS l GROUP BY project, workload, version
 ) AS p;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0031_view_accepted_policies.sql', 16080743714738488374, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0031_view_accepted_policies.sql', 16080743714738488374, 4;
 
 -- One row per request with what a cell of the rollup sums, so that rollup, views and checks mean the same by each word; not a promise. An amount that is not
 -- known adds 0 and is counted. compared_…: over requests whose baseline and would-be cost are both known.
@@ -451,7 +451,7 @@ SELECT
     toDecimal128(if(compared, ifNull(r.would_output_cost, 0), 0), 9) AS compared_would_output_cost
 FROM gnomon.requests AS r FINAL;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0038_view_request_measures.sql', 14360089758395028107, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0038_view_request_measures.sql', 14360089758395028107, 4;
 
 -- How many rows ingest has sent of each hour, repetitions among them. Written after the rows and before their messages are done with, so that a crash
 -- between the two sends both again: an hour whose count is not the one its rollup was computed at has to be computed anew. No clock decides it.
@@ -465,7 +465,7 @@ ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/gnomon/deliveries', '{sh
 ORDER BY (project, hour)
 TTL hour + INTERVAL 400 DAY DELETE;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0040_deliveries.sql', 9704456650224265081, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0040_deliveries.sql', 9704456650224265081, 4;
 
 -- The rollup: of each project and hour one row, whose arrays are the hour's cells. Computed by ingest from gnomon.requests FINAL and replaced as a whole,
 -- so that a re-delivery never counts twice, a cell that is no more leaves nothing behind, and no reader sees half an hour. delivered is the count
@@ -522,7 +522,7 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (project, hour)
 SETTINGS index_granularity = 64;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0041_requests_1h.sql', 12228461821676908693, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0041_requests_1h.sql', 12228461821676908693, 4;
 
 -- Why candidates were not chosen, by hour, as gnomon.requests_1h keeps it and written before it. would: another candidate was chosen.
 CREATE TABLE IF NOT EXISTS gnomon.rejects_1h ON CLUSTER 'main'
@@ -547,7 +547,7 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (project, hour)
 SETTINGS index_granularity = 64;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0042_rejects_1h.sql', 4410910233096464713, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0042_rejects_1h.sql', 4410910233096464713, 4;
 
 -- Which sequence numbers of each proxy life are known, and stored with an end, by hour; written before gnomon.requests_1h. They only grow, so that the
 -- union of all rows, older ones among them, is right.
@@ -565,7 +565,7 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (project, hour, boot_id)
 SETTINGS index_granularity = 256;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0043_sequences_1h.sql', 17663373722873843030, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0043_sequences_1h.sql', 17663373722873843030, 4;
 
 -- The hours whose rollup was not computed from all that was delivered: read them from the rows. Empty a few seconds after traffic stops. Hours near the end
 -- of the rows' life are left as they are: their rows may be gone. Not a promise.
@@ -581,7 +581,7 @@ WHERE hour > now('UTC') - INTERVAL 399 DAY
 GROUP BY project, hour
 HAVING delivered != summed AND delivered > 0;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0044_view_hours_behind.sql', 12330894522605209514, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0044_view_hours_behind.sql', 12330894522605209514, 4;
 
 -- One row per proxy life, as the two views of completeness need it; not a promise. Rows are counted by their sequence number, so that a
 -- row delivered twice counts once, and a declared one whose true row came counts as stored. gone_ranges: the declared ones, made
@@ -613,7 +613,7 @@ FROM
 ) AS u
 GROUP BY boot_id;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0045_view_sequences.sql', 18384167521362333094, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0045_view_sequences.sql', 18384167521362333094, 4;
 
 -- One row per proxy life: accepted (by heartbeat) + newer = stored + declared + difference. Promised.
 CREATE OR REPLACE VIEW gnomon.completeness ON CLUSTER 'main' AS
@@ -632,7 +632,7 @@ FROM
     FROM gnomon.sequences
 );
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0046_view_completeness.sql', 11240170449526778085, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0046_view_completeness.sql', 11240170449526778085, 4;
 
 -- One row per proxy life and hour with a heartbeat: what was accepted since the hour before, and what became of it. Rows are told to an
 -- hour by their sequence, not by their time, so that the sums agree to the last request. Promised.
@@ -650,7 +650,7 @@ FROM
     FROM gnomon.sequences
 );
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0047_view_completeness_hourly.sql', 10526186269222671207, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0047_view_completeness_hourly.sql', 10526186269222671207, 4;
 
 -- What the rollup holds, cell by cell, and for hours whose rollup is behind the requests themselves: every request counts once, whenever it is asked. Which hours
 -- are behind is asked once, before either side is read. Not a promise; sum it, for the cells of an hour may come in parts.
@@ -664,7 +664,7 @@ SELECT project, hour, workload, team, provider, from_provider, request_model, se
 FROM gnomon.request_measures
 WHERE (project, hour) IN (SELECT arrayJoin(behind));
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0048_view_cells.sql', 1664550046870811470, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0048_view_cells.sql', 1664550046870811470, 4;
 
 -- One row per project, workload, team, provider, requested and served model, and UTC day: what was spent. A workload that a person has named has its name. Promised.
 CREATE OR REPLACE VIEW gnomon.spend_daily ON CLUSTER 'main' AS
@@ -678,7 +678,7 @@ SELECT
 FROM gnomon.cells AS c
 GROUP BY project, workload, team, provider, request_model, served_model, day;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0049_view_spend_daily.sql', 16505999917892966917, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0049_view_spend_daily.sql', 16505999917892966917, 4;
 
 -- One row per project, workload, baseline, would-be route, state of its evidence and UTC day. Both sums are over the same requests. A workload that a person has named has its name. Promised.
 CREATE OR REPLACE VIEW gnomon.would_routes ON CLUSTER 'main' AS
@@ -692,7 +692,7 @@ FROM gnomon.cells AS c
 GROUP BY project, workload, from_provider, request_model, would_route, evidence_state, day
 HAVING sum(c.requests) > sum(c.lost);
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0050_view_would_routes.sql', 7273165472857823611, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0050_view_would_routes.sql', 7273165472857823611, 4;
 
 -- The hours whose rollup is not what their rows give, of those that are not behind: none, ever. Bound it by hour, or it reads every row. An hour that changes
 -- while it is read may stand here for a moment: look twice. Not a promise.
@@ -712,9 +712,9 @@ WHERE hour > now('UTC') - INTERVAL 399 DAY
 GROUP BY project, hour
 HAVING groupBitXor(cityHash64(workload, team, provider, from_provider, request_model, served_model, would_route, evidence_state, mode, arm, policy_version, simulated, u.requests, u.failed, u.lost, u.unpriced, u.uncompared, u.estimated, u.compared_estimated, u.fallbacks, u.input_tokens, u.cache_read_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens, u.cost, u.list_cost, u.baseline_cost, u.would_cost, u.compared_baseline_cost, u.compared_would_cost, u.compared_would_output_cost)) != 0;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0051_view_rollup_differences.sql', 2605859682123876308, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0051_view_rollup_differences.sql', 2605859682123876308, 4;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0052_deliveries_of_before.sql', 745219504839946097, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0052_deliveries_of_before.sql', 745219504839946097, 4;
 
 -- Tables made before there was one.
 ALTER TABLE gnomon.requests_shard ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS p_adequate Nullable(Float32) CODEC(ZSTD(1)) AFTER novelty;
@@ -722,12 +722,12 @@ ALTER TABLE gnomon.requests_shard ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS p_a
 -- Tables made before there was one.
 ALTER TABLE gnomon.requests ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS p_adequate Nullable(Float32) CODEC(ZSTD(1)) AFTER novelty;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0053_requests_p_adequate.sql', 1618830463209891605, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0053_requests_p_adequate.sql', 1618830463209891605, 4;
 
 -- The whole of what proxies were told, as JSON: what the other columns leave out.
 ALTER TABLE gnomon.evidence ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS record String CODEC(ZSTD(3));
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0054_evidence_record.sql', 8254067445119674184, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0054_evidence_record.sql', 8254067445119674184, 4;
 
 -- Tables made before there was one.
 ALTER TABLE gnomon.requests_shard ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS held LowCardinality(String) CODEC(ZSTD(1)) AFTER evidence_state;
@@ -735,7 +735,7 @@ ALTER TABLE gnomon.requests_shard ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS hel
 -- Tables made before there was one.
 ALTER TABLE gnomon.requests ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS held LowCardinality(String) CODEC(ZSTD(1)) AFTER evidence_state;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0055_requests_held.sql', 14844203699151746203, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0055_requests_held.sql', 14844203699151746203, 4;
 
 -- Codecs as gnomon.requests has them since version 3, for tables that were made before: parts take them as they are written and merged. Measured column by
 -- column (make bench-store): amounts are smaller without T64, random ids and inputs with a longer search.
@@ -752,4 +752,14 @@ ALTER TABLE gnomon.requests_shard ON CLUSTER 'main'
     MODIFY COLUMN expected_cost CODEC(ZSTD(3)),
     MODIFY COLUMN inputs CODEC(ZSTD(6));
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0056_codecs.sql', 7615078164729685190, 3;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0056_codecs.sql', 7615078164729685190, 4;
+
+-- Tables made before there was one. Empty in rows of before: the provider of the baseline is then the request's.
+ALTER TABLE gnomon.evaluations ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS provider LowCardinality(String) AFTER workload;
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0057_evaluations_provider.sql', 17795306733459466716, 4;
+
+-- One model may be served by several providers, and what is told of each is told at one moment. Rows of before have none.
+ALTER TABLE gnomon.evidence ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS provider LowCardinality(String), MODIFY ORDER BY (project, workload, request_model, candidate, at, provider);
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0058_evidence_provider.sql', 6031650946489743746, 4;
