@@ -48,17 +48,28 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 		to, key = x.draw(at)
 	}
 	req := &http.Request{
-		Method: x.r.Method, URL: x.address(at, to, model), Header: make(http.Header, len(x.r.Header)+2), ContentLength: x.r.ContentLength,
+		Method: x.r.Method, URL: x.address(at, to, model), ContentLength: x.r.ContentLength,
 		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	passHeaders(req.Header, x.r.Header)
+	te := lists(x.r.Header["Te"], "trailers")
+	up := x.r.Header.Get("Upgrade")
+	if up != "" && !lists(x.r.Header["Connection"], "upgrade") {
+		up = ""
+	}
+	if x.routed() {
+		req.Header = make(http.Header, len(x.r.Header)+2)
+		passHeaders(req.Header, x.r.Header)
+	} else { // the only call: nobody has a use for the client's any more
+		req.Header = x.r.Header
+		dropHeaders(req.Header)
+	}
 	if _, sent := req.Header["User-Agent"]; !sent {
 		req.Header["User-Agent"] = []string{""} // or net/http names itself
 	}
-	if lists(x.r.Header["Te"], "trailers") {
+	if te {
 		req.Header["Te"] = []string{"trailers"}
 	}
-	if up := x.r.Header.Get("Upgrade"); up != "" && lists(x.r.Header["Connection"], "upgrade") {
+	if up != "" {
 		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{up}
 	}
 	if at != x.row {

@@ -39,6 +39,16 @@ func passHeaders(dst, src http.Header) {
 	}
 }
 
+// dropHeaders takes out of headers what passHeaders would not copy.
+func dropHeaders(h http.Header) {
+	listed := h["Connection"]
+	for name := range h {
+		if hopByHop(name) || strings.HasPrefix(name, ownPrefix) || (listed != nil && lists(listed, name)) {
+			delete(h, name)
+		}
+	}
+}
+
 // withhold takes out of an answer's headers what repeats a stored credential:
 // the client was never to know it. Only headers are searched; a body goes
 // through as it is.

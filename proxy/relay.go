@@ -49,7 +49,17 @@ func (x *exchange) relay(resp *http.Response, askedUsage bool) {
 // did not say but our own.
 func (x *exchange) head(resp *http.Response, cut bool) {
 	h := x.w.Header()
-	passHeaders(h, resp.Header)
+	if own, is := x.w.(interface{ Adopt(http.Header) }); is {
+		// Nobody else has a use for the provider's: they become the answer's.
+		dropHeaders(resp.Header)
+		for name, values := range h {
+			resp.Header[name] = values
+		}
+		h = resp.Header
+		own.Adopt(h)
+	} else {
+		passHeaders(h, resp.Header)
+	}
 	x.withhold(h)
 	for _, name := range []string{"Date", "Content-Type"} {
 		if _, said := resp.Header[name]; !said {
@@ -81,8 +91,11 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 	if resp.ContentLength < 0 && flush != nil && resp.Body != http.NoBody && x.r.Method != http.MethodHead {
 		flush.Flush() // the head goes at once, and no length is made up
 	}
-	idle := x.watchIdle()
-	defer idle.end()
+	var idle *watchdog
+	if body, is := resp.Body.(interface{ AtHand() bool }); !is || !body.AtHand() {
+		idle = x.watchIdle()
+		defer idle.end()
+	}
 	var scratch []byte
 	for total := int64(0); ; {
 		idle.begin()
@@ -159,7 +172,7 @@ func (x *exchange) trailers(resp *http.Response) {
 
 // watchdog ends the exchange when the provider sends nothing for too long. It
 // runs only while a read is waiting: a client that reads slowly is no fault of
-// the provider.
+// the provider. A nil one watches nothing: no read will wait.
 type watchdog struct {
 	limit   time.Duration
 	since   atomic.Int64 // when the waiting read began, nanoseconds since x.start; −1: none waits
@@ -187,8 +200,17 @@ func (x *exchange) watchIdle() *watchdog {
 	return w
 }
 
-func (w *watchdog) begin() { w.since.Store(int64(time.Since(w.origin))) }
-func (w *watchdog) pause() { w.since.Store(-1) }
+func (w *watchdog) begin() {
+	if w != nil {
+		w.since.Store(int64(time.Since(w.origin)))
+	}
+}
+
+func (w *watchdog) pause() {
+	if w != nil {
+		w.since.Store(-1)
+	}
+}
 
 func (w *watchdog) end() {
 	w.stopped.Store(true)

@@ -45,6 +45,9 @@ const (
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
 
+// Adopt makes h the answer's headers, in the place of those that Header returned.
+func (a *answer) Adopt(h http.Header) { a.header = h }
+
 // WriteHeader implements http.ResponseWriter, informational answers included.
 func (a *answer) WriteHeader(status int) {
 	if a.headed {

@@ -65,7 +65,7 @@ func (c *conn) serve() {
 			c.close()
 			return
 		}
-		a := &answer{c: c, r: *c.template, header: make(http.Header, 16)}
+		a := &answer{c: c, r: *c.template, header: http.Header{}}
 		if n == notPlain || !h.request(c.buf[c.r:c.r+n], &a.r) {
 			heads.Put(h)
 			c.s.handOver(c)

@@ -50,10 +50,12 @@ func all[T string | []byte](s T, class byte) bool {
 // field is where a header's name and value are in a head.
 type field struct{ name, colon, from, to int }
 
-// head is a request's head, looked at and not yet made into a request.
+// head is a message's head, looked at and not yet made into a request or an answer.
 type head struct {
-	method string
+	method string // of a request
 	target [2]int
+	status int // of an answer
+	reason int // where it is said
 	fields [maxFields]field
 	n      int
 	host   int   // which of them
@@ -69,13 +71,21 @@ const (
 	notPlain   = -1 // whether it is a request at all is not for this package to say
 )
 
-// read takes in the head that b begins with and returns its length, its empty line
-// included.
+// read takes in a request's head that b begins with and returns its length, its empty
+// line included.
 func (h *head) read(b []byte) int {
-	h.n, h.host, h.length, h.closes = 0, -1, -1, false
 	if len(b) > 0 && (b[0] < 'A' || b[0] > 'Z') {
 		return notPlain
 	}
+	n := h.lines(b, (*head).requestLine)
+	if n > 0 && h.host < 0 {
+		return notPlain
+	}
+	return n
+}
+
+func (h *head) lines(b []byte, begins func(*head, []byte) bool) int {
+	h.n, h.host, h.length, h.closes = 0, -1, -1, false
 	for at, first := 0, true; ; first = false {
 		end := bytes.IndexByte(b[at:], '\n')
 		if end < 0 {
@@ -86,13 +96,10 @@ func (h *head) read(b []byte) int {
 		case end == 0 || b[next-2] != '\r':
 			return notPlain
 		case first:
-			if !h.requestLine(b[:next-2]) {
+			if !begins(h, b[:next-2]) {
 				return notPlain
 			}
 		case end == 1:
-			if h.host < 0 {
-				return notPlain
-			}
 			return next
 		case h.n == maxFields || !h.field(b, at, next-2):
 			return notPlain
@@ -185,35 +192,78 @@ func (h *head) meaning(name, value []byte) bool {
 	return true
 }
 
-// request makes the request of a head that was read from b. Names are brought
-// into their usual spelling within b; all texts share one memory.
-func (h *head) request(b []byte, r *http.Request) bool {
-	u, err := url.ParseRequestURI(string(b[h.target[0]:h.target[1]]))
-	if err != nil {
-		return false
-	}
+// header makes the headers of a head that was read from b, but for the host. Names
+// are brought into their usual spelling within b; all texts share one memory.
+func (h *head) header(b []byte) (text string, header http.Header) {
 	for _, f := range h.fields[:h.n] {
 		canonical(b[f.name:f.colon])
 	}
-	text := string(b)
+	text = string(b)
 	values := make([]string, h.n)
-	header := make(http.Header, h.n)
+	header = make(http.Header, h.n)
 	for i, f := range h.fields[:h.n] {
 		if i == h.host {
 			continue
 		}
 		name := text[f.name:f.colon]
-		if values[i] = text[f.from:f.to]; header[name] == nil {
-			header[name] = values[i : i+1 : i+1]
+		values[i] = text[f.from:f.to]
+		if said := header[name]; said != nil {
+			header[name] = append(said, values[i])
 		} else {
-			header[name] = append(header[name], values[i])
+			header[name] = values[i : i+1 : i+1]
 		}
 	}
+	return text, header
+}
+
+// request makes the request of a head that was read from b.
+func (h *head) request(b []byte, r *http.Request) bool {
+	u, err := url.ParseRequestURI(string(b[h.target[0]:h.target[1]]))
+	if err != nil {
+		return false
+	}
+	text, header := h.header(b)
 	host := h.fields[h.host]
 	r.Method, r.URL, r.Header, r.Host = h.method, u, header, text[host.from:host.to]
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
 	r.RequestURI, r.ContentLength, r.Close = text[h.target[0]:h.target[1]], max(0, h.length), h.closes
 	return true
+}
+
+// ReadAnswer reads the head of an answer to a request, where b begins with a whole one
+// that is plain: HTTP/1.1, a status that has a body, the body's length, and a connection
+// that stays. n is the
+// head's length; 0: it is not plain, or not whole, and net/http has to read it. The
+// answer has no Body yet; b is written to, to what means the same.
+func ReadAnswer(b []byte, to *http.Request) (resp *http.Response, n int) {
+	h := heads.Get().(*head)
+	defer heads.Put(h)
+	n = h.lines(b, (*head).statusLine)
+	if n <= 0 || h.host >= 0 || h.length < 0 || h.closes || to.Method == http.MethodHead {
+		return nil, 0
+	}
+	text, header := h.header(b[:n])
+	return &http.Response{
+		Status: text[len("HTTP/1.1 "):h.reason], StatusCode: h.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, ContentLength: h.length, Request: to,
+	}, n
+}
+
+// statusLine takes "HTTP/1.1 200 OK" in.
+func (h *head) statusLine(b []byte) bool {
+	const version = "HTTP/1.1 "
+	if len(b) < len(version)+4 || string(b[:len(version)]) != version || b[len(version)+3] != ' ' || !all(b, inValue) {
+		return false
+	}
+	h.status, h.reason = 0, len(b)
+	for _, c := range b[len(version) : len(version)+3] {
+		if c < '0' || c > '9' {
+			return false
+		}
+		h.status = 10*h.status + int(c-'0')
+	}
+	last := b[len(b)-1]
+	return h.status >= 200 && h.status != http.StatusNoContent && h.status != http.StatusNotModified && (last > ' ' || len(b) == len(version)+4)
 }
 
 // canonical spells a name as net/http does.

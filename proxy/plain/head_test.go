@@ -86,3 +86,31 @@ func FuzzHead(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAnswer holds the answers that are taken for plain against net/http's reading.
+func FuzzAnswer(f *testing.F) {
+	for _, s := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-type: application/json\r\nX: a\r\nx: b\r\n\r\nhello", "HTTP/1.1 429 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+		"HTTP/1.1 404 Not Found\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 299 a  b \r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 200  OK\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 200\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\n",
+		"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nPragma: no-cache\r\n\r\n", "HTTP/1.1 +20 OK\r\nContent-Length: 1\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		to := &http.Request{Method: "POST"}
+		got, n := ReadAnswer(bytes.Clone(b), to)
+		if n == 0 {
+			return
+		}
+		from := bufio.NewReaderSize(bytes.NewReader(b), len(b)+16)
+		want, err := http.ReadResponse(from, to)
+		if err != nil {
+			t.Fatalf("net/http refuses %q: %v", b[:n], err)
+		}
+		if from.Buffered() != len(b)-n || got.Status != want.Status || got.StatusCode != want.StatusCode || got.Proto != want.Proto || got.ContentLength != want.ContentLength || got.Close != want.Close ||
+			len(want.TransferEncoding)+len(want.Trailer) > 0 || !maps.EqualFunc(got.Header, want.Header, func(a, b []string) bool { return strings.Join(a, "\n") == strings.Join(b, "\n") }) {
+			t.Fatalf("%q\nhere     %+v\nnet/http %+v", b[:n], got, *want)
+		}
+	})
+}

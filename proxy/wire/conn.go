@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gnomon-llm/gnomon/proxy/plain"
 )
 
 // conn is one connection to a provider. It belongs to one request at a time.
@@ -135,7 +137,7 @@ func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
 		c.setHeadDeadline()
 	}
 	for {
-		resp, err := http.ReadResponse(c.r, r)
+		resp, err := c.readHead(r)
 		if err != nil {
 			if c.late != nil {
 				err = c.late
@@ -156,6 +158,49 @@ func (c *conn) answer(r *http.Request, out *writing) (*http.Response, error) {
 		}
 	}
 }
+
+// readHead reads the next head. One that is plain and has come whole is read here,
+// all others by net/http.
+func (c *conn) readHead(r *http.Request) (*http.Response, error) {
+	if _, err := c.r.Peek(1); err != nil {
+		if err == io.EOF { //nolint:errorlint // readers return it bare
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	come, _ := c.r.Peek(c.r.Buffered())
+	resp, n := plain.ReadAnswer(come, r)
+	if n == 0 {
+		return http.ReadResponse(c.r, r)
+	}
+	_, _ = c.r.Discard(n)
+	if resp.Body = http.NoBody; resp.ContentLength > 0 {
+		resp.Body = &sized{r: c.r, left: resp.ContentLength}
+	}
+	return resp, nil
+}
+
+// sized is a body of a stated length.
+type sized struct {
+	r    *bufio.Reader
+	left int64
+}
+
+func (s *sized) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(p[:min(int64(len(p)), s.left)])
+	switch s.left -= int64(n); {
+	case s.left == 0:
+		err = io.EOF
+	case err == io.EOF: //nolint:errorlint // readers return it bare
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func (s *sized) Close() error { return nil }
 
 // setHeadDeadline bounds the wait for a head. Setting a deadline costs as much as
 // a small read: the one of the request before serves, too, if it is younger than
@@ -191,6 +236,12 @@ func (b *body) Read(p []byte) (int, error) {
 		b.end(err == io.EOF) //nolint:errorlint // readers return it bare
 	}
 	return n, err
+}
+
+// AtHand reports whether all that is left to read has come: no read will wait.
+func (b *body) AtHand() bool {
+	s, ok := b.src.(*sized)
+	return ok && s.left <= int64(s.r.Buffered())
 }
 
 // Close gives up a connection whose answer was not read to its end: what is left
