@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -39,14 +40,28 @@ func benchServer(b *testing.B, h http.Handler) string {
 	return "http://" + ln.Addr().String()
 }
 
-func benchProxy(b *testing.B, upstream string, count Tokenizer) http.Handler {
+// benchProxy serves the proxy as it is served, and returns its address.
+func benchProxy(b *testing.B, upstream string, count Tokenizer) string {
 	book := testBook(b)
 	snap := classifier.NewSnapshot(classifier.Parts{Project: "acme", Prices: book, DraftThreshold: .5, Ladders: classifier.BuiltinLadders(), Capabilities: classifier.BuiltinCapabilities()})
 	p, err := New(Config{Project: "acme", Providers: []Provider{{Name: "openai", Dialect: "openai", BaseURL: upstream, IncludeUsage: true}}, Tokens: count}, discard{}, func() *classifier.Snapshot { return snap }, book, nil, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return p.Handler()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(ctx, ln) }()
+	b.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
+	})
+	return "http://" + ln.Addr().String()
 }
 
 func cpuTime() time.Duration {
@@ -101,7 +116,7 @@ func BenchmarkOneCall(b *testing.B) {
 			name string
 			addr string
 		}{
-			{"direct", upstream}, {"bare gin", benchServer(b, bare)}, {"gin and ReverseProxy", benchServer(b, reverse)}, {"gnomon, no text kept", benchServer(b, benchProxy(b, upstream, nil))}, {"gnomon", benchServer(b, benchProxy(b, upstream, letters))},
+			{"direct", upstream}, {"bare gin", benchServer(b, bare)}, {"gin and ReverseProxy", benchServer(b, reverse)}, {"gnomon, no text kept", benchProxy(b, upstream, nil)}, {"gnomon", benchProxy(b, upstream, letters)},
 		} {
 			b.Run(kind+"/"+row.name, func(b *testing.B) {
 				client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}

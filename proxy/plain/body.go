@@ -89,12 +89,15 @@ func (b *body) setDeadline(t time.Time) error {
 func (b *body) discard() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.left >= maxDiscard || b.closed && b.left > 0 {
+	switch {
+	case b.left == 0:
+		return true
+	case b.left >= maxDiscard || b.closed:
 		return false
 	}
-	var scratch [2 << 10]byte
+	scratch := make([]byte, 2<<10)
 	for b.left > 0 {
-		if _, err := b.read(scratch[:]); err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
+		if _, err := b.read(scratch); err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
 			return false
 		}
 	}
