@@ -199,25 +199,21 @@ func plainHost(s string) bool {
 	return s != ""
 }
 
-// take returns an idle connection that is still open, or a new one.
+// take returns an idle connection, which may have been closed by the provider
+// meanwhile, or a new one.
 func (h *host) take(ctx context.Context) (c *conn, reused bool, err error) {
-	for {
-		h.mu.Lock()
-		n := len(h.idle)
-		if n == 0 {
-			h.mu.Unlock()
-			c, err = h.dial(ctx)
-			return c, false, err
-		}
-		c = h.idle[n-1]
-		h.idle[n-1] = nil
-		h.idle = h.idle[:n-1]
+	h.mu.Lock()
+	n := len(h.idle)
+	if n == 0 {
 		h.mu.Unlock()
-		if c.open() {
-			return c, true, nil
-		}
-		c.Close()
+		c, err = h.dial(ctx)
+		return c, false, err
 	}
+	c = h.idle[n-1]
+	h.idle[n-1] = nil
+	h.idle = h.idle[:n-1]
+	h.mu.Unlock()
+	return c, true, nil
 }
 
 // put keeps a connection for the next request.
@@ -225,7 +221,7 @@ func (h *host) put(c *conn) {
 	c.since = time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.idle) >= h.cl.cfg.MaxIdle {
+	if len(h.idle) >= h.cl.cfg.MaxIdle || c.fd == nil { // without one nobody could look whether it is still open
 		c.Close()
 		return
 	}

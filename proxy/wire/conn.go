@@ -29,12 +29,17 @@ type conn struct {
 	until   time.Time // the read deadline as it is set
 	takes   time.Time // the write deadline as it is set
 	late    error     // the wait for a head was over; its parser tells of half a line instead
+
+	direct *direct // without TLS
 }
 
 func (c *conn) init() {
 	c.r = bufio.NewReaderSize(c, 4<<10)
 	if s, ok := c.raw.(syscall.Conn); ok {
 		c.fd, _ = s.SyscallConn()
+	}
+	if c.fd != nil && c.records == nil {
+		c.direct = newDirect(c.fd)
 	}
 }
 
@@ -67,17 +72,12 @@ func (c *conn) Read(p []byte) (int, error) {
 // open reports whether an idle connection is as it was left: neither closed by
 // the provider nor holding bytes that nobody asked for.
 func (c *conn) open() bool {
-	if c.fd == nil {
-		return false
-	}
-	quiet := false
-	var b [1]byte
+	still := false
 	err := c.fd.Read(func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = errors.Is(err, syscall.EAGAIN)
+		still = quiet(int(fd))
 		return true
 	})
-	return err == nil && quiet
+	return err == nil && still
 }
 
 // roundTrip sends a request on this connection and reads the answer's head. An
@@ -93,7 +93,7 @@ func (c *conn) roundTrip(r *http.Request, reused bool) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	out, wrote, sendErr := c.send(r)
+	out, wrote, sendErr := c.send(r, reused)
 	if sendErr != nil && wrote == 0 {
 		if reused && !errors.Is(sendErr, errUnwritable) && !timedOut(sendErr) {
 			sendErr = errUnseen

@@ -53,7 +53,7 @@ func (w *Body) Closed() bool { return w.closed.Load() }
 
 // send writes the request, or its head, where the body is left to a goroutine.
 // wrote is how many bytes the connection took.
-func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
+func (c *conn) send(r *http.Request, reused bool) (out *writing, wrote int, err error) {
 	pooled := buffers.Get().(*[]byte)
 	buf, err := appendHead((*pooled)[:0], r)
 	defer func() {
@@ -72,7 +72,19 @@ func (c *conn) send(r *http.Request) (out *writing, wrote int, err error) {
 	if hand && len(at.b) <= inline {
 		buf, aside = appendBody(buf, at.b, r), false
 	}
-	wrote, err = c.write(buf)
+	switch {
+	case !aside && c.direct != nil:
+		c.setHeadDeadline()
+		if wrote, err = c.direct.send(buf, reused); err == nil && wrote < len(buf) {
+			var more int
+			more, err = c.write(buf[wrote:])
+			wrote += more
+		}
+	case reused && c.fd != nil && !c.open():
+		return nil, 0, errUnseen
+	default:
+		wrote, err = c.write(buf)
+	}
 	if err != nil || !aside {
 		if hand && wrote > 0 {
 			_ = at.Close() // with nothing written it may be sent again
