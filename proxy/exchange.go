@@ -29,6 +29,7 @@ type exchange struct {
 
 	path, query string // at the provider, as the client wrote them
 	id          uuid.UUID
+	idText      string
 	seq         uint64
 	start       time.Time
 	ctx         context.Context
@@ -115,10 +116,11 @@ func (x *exchange) begin(strip int) {
 	x.d = dialect.Of(x.r.Method, x.path)
 	x.ctx, x.cancel = context.WithCancelCause(x.r.Context())
 	x.id = newID()
+	x.idText = x.id.String()
 	x.req = Request{Ts: p.cfg.Now().UTC().Truncate(time.Millisecond), Provider: x.row.Name, Path: x.path, Dialect: x.d.Name, Operation: x.d.Operation, Simulated: x.row.Simulated}
 	attribution(&x.req, x.r.Header)
 	x.seq = p.rec.Begin(p.cfg.Project, x.req.Ts, x.id)
-	x.w.Header()[headerRequestID] = []string{x.id.String()}
+	x.w.Header()[headerRequestID] = []string{x.idText}
 }
 
 // newID is a UUIDv7; when the system has no randomness to give it falls back to
@@ -220,7 +222,7 @@ func (x *exchange) end() {
 	x.overhead += time.Since(began)
 	a.Overhead = x.overhead
 	ev := x.p.observer.Event(&x.req, d, a)
-	ev.RequestID, ev.BootID, ev.Seq = x.id.String(), x.p.rec.BootID(), x.seq
+	ev.RequestID, ev.BootID, ev.Seq = x.idText, x.p.rec.BootID(), x.seq
 	x.p.rec.End(&ev)
 	x.p.metrics.observe(&ev, a.Latency, a.TTFT, a.Overhead)
 	x.handPayload(&ev)

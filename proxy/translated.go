@@ -84,7 +84,7 @@ func (x *exchange) cross(at *row, to Route) (*crossing, error) {
 		return nil, err
 	}
 	return &crossing{d: dialect.Named(name), said: said, back: translate.Back{
-		From: name, To: x.d.Name, ID: x.id.String(), Model: to.Model, Usage: x.req.Peek.IncludeUsage == dialect.Yes, Created: x.start.Unix(),
+		From: name, To: x.d.Name, ID: x.idText, Model: to.Model, Usage: x.req.Peek.IncludeUsage == dialect.Yes, Created: x.start.Unix(),
 	}}, nil
 }
 

@@ -65,7 +65,7 @@ func (w *World) answer(i item, model string, attempt uint64, day int64, maxToken
 		if weak || unit(mix(h, attempt)) < wl.quality.noise && attempt > 0 {
 			h = mix(h, attempt, boolKey(weak)) // other words
 		}
-		a.text = flow[wl.shape].cut(h, a.tokens*tokenBytes)
+		a.text = flow()[wl.shape].cut(h, a.tokens*tokenBytes)
 	}
 	if maxTokens > 0 && a.tokens > maxTokens {
 		a.finish, a.tokens = "length", maxTokens

@@ -35,9 +35,9 @@ func (w *World) question(i item) string {
 	h := mix(w.seed, uint64(i), forText)
 	body := ""
 	if n := w.promptTokens(i) * tokenBytes; w.hard(i) {
-		body = flow[wl.shape].cut(h, n) + hardWords[h%uint64(len(hardWords))]
+		body = flow()[wl.shape].cut(h, n) + hardWords[h%uint64(len(hardWords))]
 	} else {
-		body = lines[wl.shape].cut(h, n)
+		body = lines()[wl.shape].cut(h, n)
 	}
 	switch wl.shape {
 	case labels:
@@ -45,7 +45,7 @@ func (w *World) question(i item) string {
 	case extraction:
 		return "Mail " + i.ref() + "\n" + orderText(h) + body
 	case rag:
-		return passages(body) + "\nQuestion " + i.ref() + ": " + flow[chat].cut(h, 70) + "?"
+		return passages(body) + "\nQuestion " + i.ref() + ": " + flow()[chat].cut(h, 70) + "?"
 	case tools:
 		return "Task " + i.ref() + ":\n" + body
 	case review:
@@ -100,7 +100,7 @@ func (w *World) systemPrompt(n int) string {
 	wl := &w.Workloads[n]
 	text := wl.system
 	if more := wl.sizes.system*tokenBytes - len(text) - toolBytes(wl); more > 0 {
-		text += "\n\nGuidelines:\n" + lines[rag].cut(uint64(n)*977, more)
+		text += "\n\nGuidelines:\n" + lines()[rag].cut(uint64(n)*977, more)
 	}
 	return text
 }

@@ -211,7 +211,7 @@ func (p *Providers) say(q *prompt) *said {
 	if q.maxTokens > 0 && s.tokens > q.maxTokens {
 		s.tokens, s.finish = q.maxTokens, "length"
 	}
-	s.text = "(simulated) " + flow[chat].cut(h, s.tokens*tokenBytes)
+	s.text = "(simulated) " + flow()[chat].cut(h, s.tokens*tokenBytes)
 	s.usage.InputTokens, s.usage.OutputTokens = uint32(len(q.body)/tokenBytes)+1, uint32(s.tokens)
 	return s
 }

@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // tokenBytes is how many bytes a simulated token has: the simulated providers
@@ -20,8 +21,13 @@ const poolBytes = 48 << 10
 
 // lines holds texts by shape with a sentence a line, as most prompts are laid
 // out; flow the same as running text. The vocabulary decides what a text seems
-// to be about.
-var lines, flow = poolsOf("\n"), poolsOf(" ")
+// to be about. They are made when first asked for: a gnomon that simulates nothing
+// has no memory for them.
+var lines, flow = pools("\n"), pools(" ")
+
+func pools(end string) func() map[shape]pool {
+	return sync.OnceValue(func() map[shape]pool { return poolsOf(end) })
+}
 
 func poolsOf(end string) map[shape]pool {
 	m := map[shape]pool{}
