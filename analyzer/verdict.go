@@ -145,9 +145,9 @@ func noGrader(f *schemas.QualityFinding) lack {
 		agreement = fmt.Sprintf(" Asked again, the baseline agrees with itself in %s of %s.", report.Percent(*f.BaselineAgreement), report.Plural(f.BaselineChecks, "pair", "pairs"))
 	}
 	if f.Ungraded+f.BaselineChecks < fewPairs {
-		return lack{fmt.Sprintf("No pair is graded yet: of %s rehearsed so far none could be.%s A grader is trusted once the baseline agrees with itself.", report.Plural(f.Ungraded, "pair", "pairs"), agreement), "no pair graded yet"}
+		return lack{fmt.Sprintf("No pair is graded yet: %s.%s A grader is trusted once the baseline agrees with itself.", report.Pairs(*f), agreement), "no pair graded yet"}
 	}
-	return lack{fmt.Sprintf("No grader fits: %s rehearsed, and none could be graded soundly.%s A team's own grades with their sampling probability would do.", report.Plural(f.Ungraded, "pair was", "pairs were"), agreement), "no grader fits"}
+	return lack{fmt.Sprintf("No grader fits: %s.%s A team's own grades with their sampling probability would do.", report.Pairs(*f), agreement), "no grader fits"}
 }
 
 func gateLack(f *schemas.QualityFinding) lack {

@@ -22,6 +22,7 @@ var (
 	quality    = report.Quality
 	glyph      = report.Glyph
 	shortModel = report.ShortModel
+	pairs      = report.Pairs
 )
 
 func group[T uint64 | int | uint32 | int64](n T) string { return report.Count(n) }

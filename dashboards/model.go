@@ -344,8 +344,8 @@ func fillLines(steps []step, w *workload, v *schemas.Verdict) {
 	steps[3].Line, steps[4].Line = "observing only", "not yet"
 	if v != nil {
 		steps[0].Line = group(v.DaysObserved) + " of " + plural(v.DaysPlanned, "day", "days")
-		if v.Quality.Pairs > 0 {
-			steps[1].Line = plural(v.Quality.Pairs, "pair", "pairs")
+		if v.Quality.Pairs+v.Quality.Ungraded > 0 {
+			steps[1].Line = pairs(v.Quality)
 		}
 		steps[2].Line = glyph(v.Readiness) + " " + string(v.Readiness)
 		if v.Readiness == schemas.Worse || v.Readiness == schemas.NotWorthwhile {

@@ -2,7 +2,9 @@ package dashboards
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -150,4 +152,63 @@ func nameResult(r NameResult, err error) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"names": namesOf(r.Names), "warnings": orEmpty(r.Warnings)}, nil
+}
+
+// naming is the form that gives a discovered workload a name or takes it back, as a
+// person filled it in.
+type naming struct {
+	Action, Found, Name, Reason, Actor string
+	Into                               bool
+	Problem                            *errorBody
+}
+
+// namedData is what was done, with the way back. The store hears of a name a
+// moment later, so that neither workload's page could be shown at once.
+type namedData struct {
+	Found, Name string // Name is empty where it was taken back
+	Undo        string
+	Warnings    []schemas.Warning
+}
+
+// nameAction takes the forms for names of a workload's page.
+func (s *server) nameAction(w http.ResponseWriter, r *http.Request, project, action string) {
+	name, q := r.PathValue("w"), r.PostForm
+	form := naming{Action: action, Found: q.Get("found"), Name: strings.TrimSpace(q.Get("name")), Reason: strings.TrimSpace(q.Get("reason")), Actor: q.Get("actor"), Into: q.Get("into") != ""}
+	res, err := s.takeName(r.Context(), project, form)
+	forget(r.Context())
+	if err != nil {
+		status, body := statusOf(err)
+		d, dataErr := s.workloadData(r.Context(), project, name, url.Values{})
+		if dataErr != nil {
+			s.fail(w, r, project, errors.Join(err, dataErr))
+			return
+		}
+		form.Problem = &body
+		d.Naming = form
+		f := s.newFrame(r.Context(), r, project, name, "workloads")
+		f.Status, f.Page = s.status(r.Context(), project), d
+		s.render(w, status, "workload", f)
+		return
+	}
+	done := namedData{Found: form.Found, Warnings: res.Warnings}
+	if action == "name" {
+		done.Name, done.Undo = form.Name, "gnomon workloads undo "+shellWord(form.Found)+` --reason "…"`
+	}
+	f := s.newFrame(r.Context(), r, project, form.Found, "workloads")
+	f.Status, f.Page = s.status(r.Context(), project), done
+	s.render(w, http.StatusOK, "named", f)
+}
+
+func (s *server) takeName(ctx context.Context, project string, f naming) (NameResult, error) {
+	if s.Names == nil {
+		return NameResult{}, errReadOnly
+	}
+	if err := checkReason(f.Reason); err != nil {
+		return NameResult{}, err
+	}
+	actor := orWord(f.Actor, "console")
+	if f.Action == "unname" {
+		return s.Names.Unname(ctx, project, f.Found, actor, f.Reason)
+	}
+	return s.Names.Rename(ctx, NameRequest{Project: project, Workloads: []string{f.Found}, Name: f.Name, Into: f.Into, Actor: actor, Reason: f.Reason})
 }

@@ -2,6 +2,9 @@ package dashboards
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +81,59 @@ func TestDiscoveredWorkloadsAreNamedByTheAPI(t *testing.T) {
 	h, _ = newServer(t, nil)
 	if status, body := call(t, h, "GET", "/api/v1/names", ""); status != 503 || !strings.Contains(body, "read_only") {
 		t.Errorf("without a log: %d %s", status, body)
+	}
+}
+
+func TestAPersonNamesADiscoveredWorkloadOnItsPageAndTakesTheNameBack(t *testing.T) {
+	f := &fakeNames{}
+	h, _ := newServer(t, func(c *Config, k *fake) {
+		c.Names = f
+		k.traffic = append(k.traffic, Traffic{Workload: "mail", Day: fixedNow.Truncate(24 * time.Hour), Requests: 3})
+	})
+	post := func(path, origin string, form url.Values) (int, string) {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost:8081"+path, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	const own, found = "http://localhost:8081", "/workloads/~triage-agent"
+	name := func(kv ...string) url.Values {
+		v := url.Values{"action": {"name"}, "found": {"~triage-agent"}, "name": {"mail"}, "reason": {"one template"}, "actor": {"ann"}}
+		for i := 0; i < len(kv); i += 2 {
+			v.Set(kv[i], kv[i+1])
+		}
+		return v
+	}
+	for _, tt := range []struct {
+		name, path, origin string
+		form               url.Values
+		status             int
+		holds              string
+		named              int
+	}{
+		{"another site's form is refused", found, "http://evil.example", name(), 403, "another site", 0},
+		{"a form without an origin, too", found, "", name(), 403, "without an Origin", 0},
+		{"without a reason nothing is named, and what was typed stays", found, own, name("reason", " ", "name", "typed<b>"), 400, `value="typed&lt;b&gt;"`, 0},
+		{"a name in use is refused with what to do", found, own, name("name", "taken"), 400, "Merge.", 0},
+		{"a merge takes it", found, own, name("name", "taken", "into", "1"), 200, "gnomon workloads undo &#39;~triage-agent&#39;", 1},
+		{"a name is given, and the way back shown", found, own, name(), 200, "Take the name back", 2},
+		{"it is taken back on the page of its name", "/workloads/mail", own, url.Values{"action": {"unname"}, "found": {"~triage-agent"}, "reason": {"wrong"}}, 200, "goes by its own name again", 2},
+		{"not without a reason", "/workloads/mail", own, url.Values{"action": {"unname"}, "found": {"~triage-agent"}}, 400, "needs a reason", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if status, body := post(tt.path, tt.origin, tt.form); status != tt.status || !strings.Contains(body, tt.holds) || len(f.names) != tt.named {
+				t.Errorf("%d, %d named, %s", status, len(f.names), body)
+			}
+		})
+	}
+	if n := f.names[1]; n.Name != "mail" || n.Actor != "ann" || n.Reason != "one template" || n.Project != "acme" {
+		t.Errorf("recorded %+v", n)
+	}
+	if page := get(t, h, "/workloads/mail").Body.String(); !strings.Contains(page, `name="found" value="~triage-agent"`) {
+		t.Error("the page of a name has no way back")
 	}
 }

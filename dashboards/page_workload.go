@@ -3,6 +3,7 @@ package dashboards
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,6 +30,8 @@ type workloadData struct {
 	RejSQL   string
 	CanAct   bool
 	Recorded []string    // the discovered names that a person has replaced by this one
+	CanName  bool        // give it a name, or take one back
+	Naming   naming      // the form for that
 	CanAsk   bool        // what would have been
 	Done     *doneAction // an action that was just taken
 }
@@ -69,7 +72,7 @@ func (s *server) workloadData(ctx context.Context, project, name string, q url.V
 	}
 	from, to := s.window()
 	d := &workloadData{workload: x, Steps: life(x), From: from, To: to, Now: s.Now(), SQL: sqlDays(project, s.recordedAs(project, name), from, to), Recorded: s.recordedAs(project, name)[1:], RejSQL: sqlRejects(project, name, from, to),
-		CanAct: s.Actions != nil, CanAsk: s.WhatIf != nil, Limit: widest([]*workload{x})}
+		CanAct: s.Actions != nil, CanName: s.Names != nil, CanAsk: s.WhatIf != nil, Limit: widest([]*workload{x})}
 	d.Verdict = x.Best()
 	if c := q.Get("candidate"); c != "" {
 		for i := range x.Verdicts {
@@ -159,6 +162,7 @@ type activation struct {
 	PerDay      uint64  // requests of the workload a day, by the verdict's period
 	MovedPerDay uint64  // of them, about
 	MovedShare  float64 // of the workload's requests
+	Sessions    string  // the share, in words
 	Saving      schemas.NanoUSD
 	Lo, Hi      *schemas.NanoUSD
 	Supported   bool
@@ -200,7 +204,9 @@ func planOf(w *workload, v *schemas.Verdict, f activationForm) activation {
 	if err != nil || !(share >= 0 && share <= 100) { // also NaN
 		share = 0
 	}
-	moving := share / 100 * (1 - float64(a.Control)/10000)
+	dialled := schemas.Policy{Share: schemas.BasisPoints(math.Round(100 * share)), Control: a.Control}
+	moving := dialled.Treated()
+	a.Sessions = dialled.ShareInWords()
 	a.MovedShare = moving * v.Savings.RoutedShare
 	if v.Savings.Days > 0 {
 		a.PerDay = v.Savings.Requests / uint64(v.Savings.Days)
@@ -246,6 +252,10 @@ func (s *server) workloadAction(w http.ResponseWriter, r *http.Request) {
 	project := s.Project
 	if err := r.ParseForm(); err != nil {
 		s.fail(w, r, project, &Error{Message: "The form could not be read.", Hint: "Go back and send it again."})
+		return
+	}
+	if action := r.PostForm.Get("action"); action == "name" || action == "unname" {
+		s.nameAction(w, r, project, action)
 		return
 	}
 	name, form := r.PathValue("w"), formOf(r.PostForm)
@@ -305,7 +315,7 @@ func (s *server) act(ctx context.Context, project, name, action string, f activa
 		if err != nil {
 			return nil, err
 		}
-		return &doneAction{Sentence: name + " is active: " + basis(res.Policy.Share) + " of sessions outside the control arm may go to " + res.Policy.Candidate + ".", Undo: undo(res), Rollback: true}, nil
+		return &doneAction{Sentence: name + " is active: " + res.Policy.ShareInWords() + " may go to " + res.Policy.Candidate + ".", Undo: undo(res), Rollback: true}, nil
 	}
 	return nil, &Error{Code: "unknown_action", Message: "The form asks for " + strconv.Quote(action) + ".", Hint: "Activate or roll back."}
 }

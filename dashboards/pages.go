@@ -54,7 +54,7 @@ func (s *server) loadPages() (map[string]*page, error) {
 		return nil, err
 	}
 	out := map[string]*page{}
-	for _, n := range []string{"overview", "workloads", "workload", "requests", "request", "health", "search", "message", "login"} {
+	for _, n := range []string{"overview", "workloads", "workload", "requests", "request", "health", "search", "message", "named", "login"} {
 		t, err := base.Clone()
 		if err != nil {
 			return nil, err
@@ -69,7 +69,7 @@ func (s *server) loadPages() (map[string]*page, error) {
 
 func (s *server) funcs() template.FuncMap {
 	return template.FuncMap{
-		"money": money, "optmoney": optMoney, "bounds": bounds, "percent": percent, "points": points, "quality": quality, "qualityof": func(v schemas.Verdict) string { return quality(&v) },
+		"money": money, "optmoney": optMoney, "bounds": bounds, "percent": percent, "points": points, "quality": quality, "pairs": pairs, "qualityof": func(v schemas.Verdict) string { return quality(&v) },
 		"group": group[uint64], "groupi": group[int], "basis": basis, "period": period, "glyph": glyph, "class": class,
 		"millis": func(ms uint32) string { return millis(float64(ms)) },
 		"micros": func(us uint32) string { return millis(float64(us) / 1000) },

@@ -2,6 +2,8 @@ package schemas
 
 import (
 	"bytes"
+	"math"
+	"strconv"
 	"time"
 )
 
@@ -20,7 +22,7 @@ type Policy struct {
 	Mode          Mode   `json:"mode"`
 	Candidate     string `json:"candidate,omitempty"`     // provider/model
 	RequestModel  string `json:"request_model,omitempty"` // the baseline it applies to; empty: any priced one
-	// Share of what is not control that takes the decided route.
+	// Share of the sessions outside the control arm that takes the decided route.
 	Share BasisPoints `json:"share"`
 	// Control never moves.
 	Control BasisPoints `json:"control"`
@@ -41,6 +43,21 @@ type Policy struct {
 	// there: of records that race for a version, the first holds.
 	Offset int64 `json:"-"`
 }
+
+// Treated is the share of all sessions that may take the decided route, from 0 to
+// 1: Share of what Control leaves.
+func (p Policy) Treated() float64 {
+	return float64(everything-min(p.Control, everything)) * float64(p.Share) / (everything * everything)
+}
+
+// ShareInWords says both figures that a share has: a policy of 25 % with a control
+// arm of 5 % treats 23.75 % of all sessions.
+func (p Policy) ShareInWords() string {
+	percent := func(f float64) string { return strconv.FormatFloat(math.Round(1e6*f)/1e4, 'f', -1, 64) + " %" }
+	return percent(float64(p.Share)/everything) + " of the sessions outside the control arm (" + percent(p.Treated()) + " of all)"
+}
+
+const everything = 10_000 // in basis points
 
 // Key is the policy's key on its topic and in tables: "project/workload".
 func (p Policy) Key() string { return p.Project + "/" + p.Workload }

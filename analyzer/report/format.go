@@ -178,11 +178,29 @@ func About(n int) int {
 	return (n + unit/2) / unit * unit
 }
 
+// Pairs says of the sampled pairs how many are graded: what every screen says.
+func Pairs(q schemas.QualityFinding) string {
+	if q.Ungraded == 0 {
+		return Plural(q.Pairs, "graded pair", "graded pairs")
+	}
+	return Plural(q.Pairs+q.Ungraded, "sampled pair", "sampled pairs") + ": " + Count(q.Pairs) + " graded, " + Count(q.Ungraded) + " ungraded"
+}
+
+// pairsCell is Pairs for a column: "0 of 802".
+func pairsCell(q schemas.QualityFinding) string {
+	if q.Ungraded == 0 {
+		return Count(q.Pairs)
+	}
+	return Count(q.Pairs) + " of " + Count(q.Pairs+q.Ungraded)
+}
+
 // Quality writes what is known of a candidate's quality: the lower bound, or
 // for one that is worse the upper one.
 func Quality(v *schemas.Verdict) string {
 	q := v.Quality
 	switch {
+	case q.Clusters == 0 && q.Pairs == 0 && q.Ungraded > 0:
+		return "none graded"
 	case q.Clusters == 0 && q.Pairs == 0:
 		return "no pairs yet"
 	case v.Readiness == schemas.Worse:

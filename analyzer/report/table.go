@@ -23,14 +23,14 @@ const (
 
 func (p *printer) table(r *Report) {
 	g := grid{
-		heads: []string{"workload", "asked for", "candidate", "routed", "would save a month", "quality", "pairs", "verdict"},
+		heads: []string{"workload", "asked for", "candidate", "routed", "would save a month", "quality", "graded", "verdict"},
 		right: []bool{false, false, false, true, false, true, true, false}, names: 3, gap: wideGap,
 	}
 	savings := savingCells(r.Verdicts)
 	for i := range r.Verdicts {
 		v := &r.Verdicts[i]
 		g.rows = append(g.rows, []string{clean(v.Workload), clean(v.RequestModel), clean(candidateName(v)), Percent(v.Savings.RoutedShare),
-			savings[i], Quality(v), Count(v.Quality.Pairs), verdictWords(v)})
+			savings[i], Quality(v), pairsCell(v.Quality), verdictWords(v)})
 	}
 	g.measure()
 	below := p.o.Width > 0 && g.width() > p.o.Width // then the brief gets a line of its own

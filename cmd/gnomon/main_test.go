@@ -237,7 +237,7 @@ func TestOnlyLaddersAndPricesOfOursAreActivatedWithoutOverride(t *testing.T) {
 
 func TestAPolicyIsToldInASentence(t *testing.T) {
 	p := schemas.Policy{Project: "acme", Workload: "w", Version: 3, Mode: schemas.ModeCanary, Candidate: "openai/small", Share: 5000, Control: 500, Threshold: .5, Override: true, OverrideReason: "no verdict"}
-	for _, want := range []string{"47.5 %", "openai/small", "5 % stay", "OVERRIDE: no verdict"} {
+	for _, want := range []string{"50 % of the sessions outside the control arm (47.5 % of all)", "openai/small", "5 % stay", "OVERRIDE: no verdict"} {
 		if s := policySentence(&p); !strings.Contains(s, want) {
 			t.Errorf("%q does not say %q", s, want)
 		}

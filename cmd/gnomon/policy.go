@@ -27,7 +27,7 @@ func (a *app) activateCmd() *cobra.Command {
 		Use:   "activate WORKLOAD --candidate provider/model [--share 25%] --reason \"…\"",
 		Short: "Route a share of a workload to a candidate",
 		Long: `Route a share of a workload to a candidate. Sessions keep their side; 5 % stay on the
-model asked for, as control. What the verdict does not support is refused, saying why,
+model asked for, as control, and the share is of the others: 25% treats 23.75 % of all. What the verdict does not support is refused, saying why,
 unless --override. Returns once broker and snapshot have it; proxies obey within a second.`,
 		Example: `  gnomon activate chat/faq --candidate openai/gpt-4.1-mini --share 5% --reason "verdict of 3 November"`,
 		Args:    exactWorkload,
@@ -52,7 +52,7 @@ unless --override. Returns once broker and snapshot have it; proxies obey within
 	}
 	f := cmd.Flags()
 	f.StringVar(&candidate, "candidate", "", "the cheaper model, as provider/model")
-	f.StringVar(&share, "share", "5%", "of the sessions that are not control, like 25%")
+	f.StringVar(&share, "share", "5%", "of the sessions outside the control arm, like 25%")
 	f.StringVar(&reason, "reason", "", "why; kept for ever")
 	f.StringVar(&requestModel, "request-model", "", "only requests for this model (default: the verdict's)")
 	f.StringVar(&actor, "actor", "", "who (default: you)")
@@ -117,9 +117,8 @@ func policySentence(p *schemas.Policy) string {
 	if p.Mode == schemas.ModeObserve {
 		return fmt.Sprintf("%s observes again: every request goes to the model it asks for (version %d).", p.Key(), p.Version)
 	}
-	treated := float64(activation.Everything-p.Control) * float64(p.Share) / float64(activation.Everything)
-	s := fmt.Sprintf("%s is %s: of its sessions %.4g %% go to %s where a request's score is at most %.2f; %.4g %% stay as control (version %d).",
-		p.Key(), p.Mode, treated/100, p.Candidate, p.Threshold, float64(p.Control)/100, p.Version)
+	s := fmt.Sprintf("%s is %s: %s go to %s where a request's score is at most %.2f; %.4g %% stay as control (version %d).",
+		p.Key(), p.Mode, p.ShareInWords(), p.Candidate, p.Threshold, float64(p.Control)/100, p.Version)
 	if p.Override {
 		s += "\n  OVERRIDE: " + p.OverrideReason
 	}

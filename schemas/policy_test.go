@@ -1,0 +1,24 @@
+package schemas
+
+import (
+	"math"
+	"testing"
+)
+
+func TestAShareIsToldWithWhatItComesToOfAllSessions(t *testing.T) {
+	for _, tt := range []struct {
+		share, control BasisPoints
+		want           string
+		treated        float64
+	}{
+		{2500, 500, "25 % of the sessions outside the control arm (23.75 % of all)", .2375},
+		{10000, 500, "100 % of the sessions outside the control arm (95 % of all)", .95},
+		{1, 500, "0.01 % of the sessions outside the control arm (0.0095 % of all)", .000095},
+		{5000, 10000, "50 % of the sessions outside the control arm (0 % of all)", 0},
+	} {
+		p := Policy{Share: tt.share, Control: tt.control}
+		if got := p.ShareInWords(); got != tt.want || math.Abs(p.Treated()-tt.treated) > 1e-12 {
+			t.Errorf("%q, %v", got, p.Treated())
+		}
+	}
+}
