@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"savings":             {"schemas"},
 	"classifier":          {"schemas", "proxy/dialect"},
 	"classifier/training": {"schemas", "classifier", "analyzer"},
-	"analyzer":            {"schemas", "analyzer"},
+	"analyzer":            {"schemas", "analyzer", "classifier"}, // whose scores pairs are of
 	"analyzer/familiar":   {"schemas", "classifier"},
 	"analyzer/whatif":     {"schemas", "analyzer", "classifier", "savings"},
 	"activation":          {"schemas"},
