@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing fuzz bench-store bench-ingest weights lint engine e2e chaos chaos-load browser test-kafka clean
+.PHONY: help demo run build test bench profile bench-stats bench-routing crowd fuzz bench-store bench-ingest weights lint engine e2e chaos chaos-load browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ bench-routing: ## how well the classifier ranks prompts, cross-validated, beside
 
 tokens: ## how far off the prediction of tokens is, against the tokenizer, by kind of text; and what the tokenizer itself costs
 	$(GO) test -count=1 -v -run 'PredictedTokens' ./classifier && $(GO) test -count=1 -v -run 'Bounded|Cuts|Takes' ./internal/tokens
+
+crowd: ## 20,000 connections to a proxy that may open 8,000 files: who is served, who is told 503, whether it recovers (needs ulimit -n 20000; CROWD=20000)
+	PROXY_TEST_CROWD=$(or $(CROWD),20000) $(GO) test -timeout 10m -count=1 -v -run TestACrowd ./proxy
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target of the main module, one after the other, FUZZTIME each (30s); FUZZ=Decide takes those whose name has it

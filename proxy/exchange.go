@@ -83,12 +83,7 @@ func (p *Proxy) serve(c *gin.Context, at *row, strip int) {
 	x.begin(strip)
 	defer x.close()
 	if !fits {
-		h := x.w.Header()
-		h["Retry-After"] = []string{"1"}
-		if x.r.ContentLength != 0 {
-			h["Connection"] = []string{"close"} // or the server reads the body before it says so
-		}
-		x.refuse(dialect.Fault{Status: http.StatusServiceUnavailable, Kind: "overloaded", Message: "gnomon: too many requests in flight; try again"}, schemas.StatusRefused)
+		x.crowded("gnomon: too many requests in flight; try again")
 		return
 	}
 	if x.authenticate() && x.readBody() {
@@ -184,6 +179,17 @@ func (x *exchange) refuse(f dialect.Fault, s schemas.Status) {
 	}
 	x.end()
 	x.p.fault(x.c, family, f)
+}
+
+// crowded refuses a request for want of room, and in HTTP/1.1 the connection with
+// it.
+func (x *exchange) crowded(message string) {
+	h := x.w.Header()
+	h["Retry-After"] = []string{"1"}
+	if x.r.ContentLength != 0 && x.r.ProtoMajor == 1 {
+		h["Connection"] = []string{"close"} // or the server reads the body before it says so; in HTTP/2 it would be the end of all streams
+	}
+	x.refuse(dialect.Fault{Status: http.StatusServiceUnavailable, Kind: "overloaded", Message: message}, schemas.StatusRefused)
 }
 
 // abort ends an answer that has begun so that the client cannot take it for

@@ -221,6 +221,9 @@ func (x *exchange) sendFailed(err error) {
 		x.abort()
 	case errors.Is(context.Cause(x.ctx), errTotal):
 		x.refuse(dialect.Fault{Status: http.StatusGatewayTimeout, Kind: "total_timeout", Message: "gnomon: the provider " + x.row.Name + " took longer for its answer than is allowed (total_timeout)"}, schemas.StatusTimeout)
+	case noRoom(err):
+		x.p.closeIdle(nil) // what nobody uses may be just what is missing
+		x.crowded("gnomon: too many connections are open; try again")
 	case late && notSent(err):
 		x.refuse(dialect.Fault{Status: http.StatusGatewayTimeout, Kind: "connect_timeout", Message: "gnomon: no connection to the provider " + x.row.Name + " in time"}, schemas.StatusTimeout)
 	case errors.Is(context.Cause(x.ctx), errIdle), late:

@@ -122,7 +122,9 @@ func (x *exchange) try(b *breaker, probe bool, at *row, to Route, over *crossing
 		}
 		t.why, t.wait = x.afterFailure(t.err)
 		t.lost = x.ans.Sent
-		v = wentWrong
+		if !noRoom(t.err) {
+			v = wentWrong
+		}
 		return t
 	}
 	if code := t.resp.StatusCode; code >= 400 {

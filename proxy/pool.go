@@ -118,7 +118,7 @@ func (x *exchange) putBack() {
 // left alone, and so is a credential that is refused, or for as long as it is
 // told to wait.
 func (x *exchange) judge(at *row, resp *http.Response, err error) {
-	if x.host == nil && x.key == nil || err != nil && (x.gone() || x.upload.failed() != nil) {
+	if x.host == nil && x.key == nil || err != nil && (x.gone() || x.upload.failed() != nil || noRoom(err)) {
 		return
 	}
 	now := time.Now()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -8,7 +9,13 @@ import (
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if few := os.Getenv(fewDescriptors); few != "" {
+		serveWithFew(few)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const chatBody = `{"model":"gpt-4o","messages":[{"role":"system","content":"You sort support mail."},{"role":"user","content":"Where is my parcel?"}]}`
 
