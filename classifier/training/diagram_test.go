@@ -3,10 +3,7 @@ package training
 import (
 	"bytes"
 	"fmt"
-	"image"
 	"image/color"
-	imagedraw "image/draw"
-	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,7 +13,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // The diagrams stand in docs/classifier.md: light, and told apart without colour.
@@ -31,17 +28,6 @@ var (
 type panel struct {
 	title string
 	rows  []Forecast
-}
-
-// shades are the diagrams' colours, each from itself to white.
-func shades() (out color.Palette) {
-	for _, c := range []color.NRGBA{{A: 0xff}, blue, lightBlue, grey} {
-		for k := range 16 {
-			mix := func(v uint8) uint8 { return uint8((int(v)*(15-k) + 0xff*k) / 15) }
-			out = append(out, color.NRGBA{mix(c.R), mix(c.G), mix(c.B), 0xff})
-		}
-	}
-	return append(out, lightGrey)
 }
 
 // wilson is the 95 % interval of a share of n (Wilson 1927): it holds near 0 and
@@ -146,12 +132,14 @@ func (p *panel) counts() (*plot.Plot, error) {
 	return d, nil
 }
 
-// drawPanels returns the panels beside each other as a PNG.
+// drawPanels returns the panels beside each other as an SVG, on white: a page's
+// own ground may be dark.
 func drawPanels(panels []panel) ([]byte, error) {
 	plot.DefaultFont.Variant = "Sans"
 	const width, upper, lower = vg.Length(300), vg.Length(300), vg.Length(120)
-	img := vgimg.NewWith(vgimg.UseWH(width*vg.Length(len(panels)), upper+lower), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
+	img := vgsvg.New(width*vg.Length(len(panels)), upper+lower)
 	whole := draw.New(img)
+	whole.FillPolygon(color.White, []vg.Point{whole.Min, {X: whole.Min.X, Y: whole.Max.Y}, whole.Max, {X: whole.Max.X, Y: whole.Min.Y}})
 	for i := range panels {
 		left, right := width*vg.Length(i)+16, -width*vg.Length(len(panels)-i-1)-10
 		above, err := panels[i].reliability()
@@ -168,10 +156,9 @@ func drawPanels(panels []panel) ([]byte, error) {
 		below.Draw(draw.Crop(bottom, a.Min.X-b.Min.X, a.Max.X-b.Max.X, 0, 0))
 	}
 	var out bytes.Buffer
-	few := image.NewPaletted(img.Image().Bounds(), shades()) // a quarter of the bytes
-	imagedraw.Draw(few, few.Bounds(), img.Image(), image.Point{}, imagedraw.Src)
-	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, few)
-	return out.Bytes(), err
+	_, err := img.WriteTo(&out)
+	plain := []byte("font-family:Liberation Sans;font-variant:normal;font-weight:normal;font-style:normal")
+	return bytes.ReplaceAll(out.Bytes(), plain, []byte("font-family:Liberation Sans,Arial,sans-serif")), err
 }
 
 // writeReliability puts the diagrams where docs/classifier.md shows them.
@@ -181,11 +168,11 @@ func writeReliability(t *testing.T, panels []panel) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join("..", "..", "docs", "img", "reliability.png")
+	name := filepath.Join("..", "..", "docs", "img", "reliability.svg")
 	if err := os.WriteFile(name, picture, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("docs/img/reliability.png: %d bytes\n", len(picture))
+	fmt.Printf("docs/img/reliability.svg: %d bytes\n", len(picture))
 }
 
 func TestDiagramsCanBeDrawn(t *testing.T) {
@@ -194,7 +181,7 @@ func TestDiagramsCanBeDrawn(t *testing.T) {
 		rows = append(rows, Forecast{float64(i%97) / 97, i%3 == 0})
 	}
 	picture, err := drawPanels([]panel{{"a", rows}, {"a bin alone", rows[:1]}})
-	if err != nil || !bytes.HasPrefix(picture, []byte("\x89PNG")) {
+	if err != nil || !bytes.Contains(picture, []byte("<svg")) || bytes.Contains(picture, []byte("NaN")) {
 		t.Errorf("%d bytes, %v", len(picture), err)
 	}
 }
