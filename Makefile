@@ -8,7 +8,7 @@ CC_FOUND := $(shell command -v gcc || command -v clang || command -v cc)
 RACE := $(if $(CC_FOUND),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench profile bench-stats bench-routing crowd fuzz bench-store bench-ingest weights lint engine e2e chaos chaos-load browser test-kafka clean
+.PHONY: help demo run build test bench profile soak bench-stats bench-routing crowd fuzz bench-store bench-ingest weights lint engine e2e chaos chaos-load browser test-kafka clean
 
 help: ## list the verbs
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ bench: engine ## gnomon beside bare gin, ReverseProxy and nginx in one run; then
 
 profile: engine ## processor and allocation profiles of the proxy under load, to out/
 	@mkdir -p out && cd bench && $(GO) run . -gnomon ../$(BIN) -only gnomon -scenarios requests -profiles ../out
+
+soak: engine ## SOAK=1000000 requests at the proxy role with everything on, and its resident memory after each tenth of them
+	@cd bench && $(GO) run . -gnomon ../$(BIN) -only gnomon -scenarios soak -soak $(or $(SOAK),1000000)
 
 bench-stats: ## the full checks of the statistics, each beside the naive method that fails it
 	GNOMON_BENCH_STATS=1 $(GO) test -timeout 60m -count=1 -v -run 'BenchStats|VerdictsHold' ./analyzer/... ./internal/simulator/...

@@ -6,8 +6,8 @@ import "math"
 // and how much the strong model is needed. It decodes nothing but a bounded
 // look at the text, allocates nothing, and is the same on every machine.
 //
-// dialect is openai.chat, anthropic.messages or openai.responses; bodies of
-// other dialects are read as far as their keys are the same. A body that is no
+// dialect is openai.chat, anthropic.messages, openai.responses or
+// gemini.generate; bodies of other dialects are read as far as their keys are the same. A body that is no
 // JSON object has GateUnreadable.
 func Assess(dialect string, body []byte) (Features, Assessment) { return builtin.Assess(dialect, body) }
 

@@ -15,6 +15,7 @@ const (
 	chat      = "openai.chat"
 	messages  = "anthropic.messages"
 	responses = "openai.responses"
+	gemini    = "gemini.generate"
 )
 
 func TestGates(t *testing.T) {
@@ -63,6 +64,15 @@ func TestGates(t *testing.T) {
 		{"no model", chat, `{` + turn + `}`, schemas.GateNoModel},
 		{"a model that is no text", chat, `{"model":7,` + turn + `}`, schemas.GateNoModel},
 		{"an empty model", chat, `{"model":"",` + turn + `}`, schemas.GateNoModel},
+		{"Gemini: the model is in the path", gemini, `{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}`, schemas.GateNoModel},
+		{"Gemini: functions", gemini, `{"contents":[],"tools":[{"functionDeclarations":[{"name":"f","parameters":{"type":"OBJECT"}}]}]}`, schemas.GateNoModel | schemas.GateTools},
+		{"Gemini: its own tools", gemini, `{"contents":[],"tools":[{"googleSearch":{}}]}`, schemas.GateNoModel | schemas.GateWebSearch},
+		{"Gemini: a schema, JSON mode, several choices, thinking", gemini, `{"contents":[],"generationConfig":{"responseMimeType":"application/json","responseSchema":{"type":"STRING"},"candidateCount":2,"thinkingConfig":{"thinkingBudget":9}}}`, schemas.GateNoModel | schemas.GateJSONMode | schemas.GateJSONSchema | schemas.GateMultipleChoices | schemas.GateReasoning},
+		{"Gemini: defaults that are written out need nothing", gemini, `{"contents":[],"generationConfig":{"responseMimeType":"text/plain","responseSchema":null,"candidateCount":1,"thinkingConfig":null,"responseLogprobs":false}}`, schemas.GateNoModel},
+		{"Gemini: an image and a signature", gemini, `{"contents":[{"parts":[{"inline_data":{"mime_type":"image/png","data":"AAAA"}},{"functionCall":{"name":"f"},"thoughtSignature":"x"}],"role":"model"}]}`, schemas.GateNoModel | schemas.GateVision | schemas.GateSignedThinking},
+		{"Gemini: sound", gemini, `{"contents":{"parts":{"fileData":{"mimeType":"audio/wav","fileUri":"u"}}}}`, schemas.GateNoModel | schemas.GateAudio},
+		{"Gemini: kept at the provider", gemini, `{"contents":[],"cachedContent":"cachedContents/1"}`, schemas.GateNoModel | schemas.GateServerState},
+		{"Gemini's keys are nothing to others", chat, `{"model":"m","contents":[{"parts":[{"inlineData":{"mimeType":"image/png"}}]}],"generationConfig":{"candidateCount":3},` + turn + `}`, 0},
 		{"only Model, with a capital", chat, `{"Model":"m",` + turn + `}`, schemas.GateNoModel},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -187,6 +197,24 @@ func TestFeaturesOfAConversation(t *testing.T) {
 	longer, _ := Assess(messages, []byte(strings.Replace(anthropic, `"42"}]}]`, `"42"}]},{"role":"assistant","content":"Done."}]`, 1)))
 	if longer.FirstUserHash != g.FirstUserHash || longer.SystemHash != g.SystemHash || longer.PromptHash == g.PromptHash {
 		t.Error("a conversation that goes on keeps its session and changes its prompt")
+	}
+}
+
+// The same conversation is the same to the classifier in each dialect's words.
+func TestAConversationReadsTheSameInGeminisWords(t *testing.T) {
+	said, m := Assess(chat, []byte(`{"model":"m","max_tokens":50,"messages":[{"role":"system","content":"You sort support mail of a parcel service."},{"role":"user","content":"Where is my parcel?"},{"role":"assistant","content":"On its way."},{"role":"user","content":"Since when, and who carries it?"}]}`))
+	for _, body := range []string{
+		`{"systemInstruction":{"parts":[{"text":"You sort support mail of a parcel service."}]},"contents":[{"role":"user","parts":[{"text":"Where is my parcel?"}]},{"role":"model","parts":[{"text":"On its way."}]},{"role":"user","parts":[{"text":"Since when, and who carries it?"}]}],"generationConfig":{"maxOutputTokens":50}}`,
+		`{"generation_config":{"max_output_tokens":50},"system_instruction":{"parts":{"text":"You sort support mail of a parcel service."}},"contents":[{"parts":[{"text":"Where is my parcel?"}]},{"parts":[{"text":"On its way."}],"role":"model"},{"parts":[{"text":"Since when, and who carries it?"}],"role":"user"}]}`,
+	} {
+		got, a := Assess(gemini, []byte(body))
+		if got.Gates != schemas.GateNoModel {
+			t.Errorf("gates %b", got.Gates)
+		}
+		got.Gates, got.Bytes, got.PromptHash = said.Gates, said.Bytes, said.PromptHash
+		if got != said || a != m {
+			t.Errorf("reads\n%+v %+v\nwant\n%+v %+v", got, a, said, m)
+		}
 	}
 }
 
@@ -319,6 +347,7 @@ func FuzzAssess(f *testing.F) {
 	f.Add(chat, requestOf(f, 512))
 	f.Add(messages, []byte(`{"model":"m","system":[{"type":"text","text":"x"}],"messages":[{"role":"user","content":[{"type":"image","source":{}}]}]}`))
 	f.Add(responses, []byte(`{"model":"\ud83d\ude00","input":[{"type":"reasoning","encrypted_content":null}]}`))
+	f.Add(gemini, []byte(`{"contents":[{"parts":[{"text":"x"},{"functionCall":{}}],"role":"model"}],"tools":[{"functionDeclarations":[{"name":"f"}]}],"generationConfig":{"candidateCount":2}}`))
 	f.Fuzz(func(t *testing.T, dialect string, body []byte) {
 		features, a := Assess(dialect, body)
 		again, b := Assess(dialect, bytes.Clone(body))

@@ -45,6 +45,7 @@ type walker struct {
 	told           func(raw []byte) // of what the meter reads; nil: nobody
 	extra          uint64           // tokens of tools, documents and framing
 	responses      bool             // the Responses dialect keeps state unless told not to
+	gemini         bool             // a generateContent request, whose model is in its path
 	toolSum        uint64           // of the tools' names, whatever their order
 	toolName       span             // the first of them by the alphabet
 	schemaSum      uint64           // of the name of the answer's schema
@@ -57,7 +58,7 @@ type walker struct {
 func (w *walker) walk(dialect string, body []byte) {
 	w.b = body
 	w.f.Bytes = uint32(min(uint64(len(body)), math.MaxUint32))
-	w.responses = dialect == "openai.responses"
+	w.responses, w.gemini = dialect == "openai.responses", dialect == geminiDialect
 	w.systemSum.Reset()
 	w.userSum.Reset()
 	w.promptSum.Reset()
@@ -67,7 +68,11 @@ func (w *walker) walk(dialect string, body []byte) {
 		for c := w.enter(); w.next(&c); {
 			k := w.key()
 			w.topKey(k)
-			w.field(k)
+			if w.gemini {
+				w.geminiField(k)
+			} else {
+				w.field(k)
+			}
 		}
 	}
 	if !w.end() {

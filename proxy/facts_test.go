@@ -51,7 +51,7 @@ func factPrices(t *testing.T) *savings.Book {
 	}
 	var own []savings.Entry
 	for _, m := range []string{"openai/gpt-4o", "openai/gpt-4o-audio", "openai/text-embedding-3-small", "openai/gpt-3.5-turbo-instruct", "anthropic/claude-sonnet-4", "kimi/kimi-k2",
-		"gemini/gemini-2.5-pro", "vertex/gemini-2.5-pro", "vertex/claude-sonnet-4@20250514", "azure/gpt-4o-2024-08-06", "groq/llama-3.3-70b", "deepseek/deepseek-chat",
+		"gemini/gemini-2.5-pro", "vertex/gemini-2.5-pro", "vertex/claude-sonnet-4@20250514", "azure/gpt-4o-2024-08-06", "portkey/gpt-4o", "groq/llama-3.3-70b", "deepseek/deepseek-chat",
 		"mistral/mistral-small", "together/llama-4", "xai/grok-4", "bedrock/anthropic.claude-sonnet-4-v1:0", "bedrock/amazon.nova-lite-v1:0"} {
 		provider, model, _ := strings.Cut(m, "/")
 		for _, tier := range []struct {
@@ -82,7 +82,7 @@ func factRig(t *testing.T) *rig {
 	return newRig(t, func(c *Config, p *parts) {
 		base := c.Providers[0].BaseURL
 		for name, family := range map[string]string{"gemini": "gemini", "vertex": "gemini", "azure": "openai", "openrouter": "openai", "xai": "openai", "groq": "openai", "deepseek": "openai",
-			"mistral": "openai", "together": "openai", "vllm": "openai", "ollama": "openai", "kimi": "anthropic", "bedrock": "anthropic"} {
+			"mistral": "openai", "together": "openai", "vllm": "openai", "ollama": "openai", "portkey": "openai", "litellm": "openai", "kimi": "anthropic", "bedrock": "anthropic"} {
 			c.Providers = append(c.Providers, Provider{Name: name, Dialect: family, BaseURL: base})
 		}
 		c.Now = func() time.Time { return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) }

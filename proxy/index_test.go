@@ -87,6 +87,7 @@ var providerFacts = map[string][]string{
 	"xAI: the stated cost, in ticks":                                     {"xai-cost-ticks"},
 	"Groq: x_groq; on_demand":                                            {"groq-x-groq", "groq-on-demand"},
 	"DeepSeek: prompt_cache_hit_tokens":                                  {"deepseek-cache-hits"},
+	"a gateway behind (Portkey, LiteLLM): one row; its headers pass":     {"portkey-stream", "litellm-plain"},
 	"vLLM, Ollama: one row, unpriced":                                    {"vllm-unpriced", "ollama-compat", "ollama-native"},
 	"Gemini: thoughts are output, also on the compatible surface":        {"gemini-plain", "gemini-sse", "gemini-openai-compat", "xai-cost-ticks"},
 	"Gemini: an array without alt=sse; cached content; prompts of tools": {"gemini-array", "gemini-cached", "gemini-tool-prompt", "gemini-blocked", "gemini-429"},
