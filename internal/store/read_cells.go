@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,14 +12,15 @@ import (
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
-// span is what a reader asks of a project: the hours of [from, to) that the
-// rollup has, and those that have to be read from their rows, for the rollup is
-// behind or the span cuts them. It is asked first, and once: an hour is read from
-// one side then, whatever is computed meanwhile.
+// span is what a reader asks of a project: the hours of [from, to) that have to be
+// read from their rows, for the rollup is behind or the span cuts them, the days
+// that are summed, and the other hours. It is asked first, and once: an hour is
+// read from one side then, whatever is computed meanwhile.
 type span struct {
 	project  string
 	from, to time.Time
 	rows     []uint32 // hours, in seconds
+	days     []uint32 // their starts, in seconds
 }
 
 func (s *Store) span(ctx context.Context, project string, from, to time.Time) (span, error) {
@@ -28,7 +30,30 @@ SELECT toUnixTimestamp(hour) FROM gnomon.requests_1h FINAL
 WHERE project = ? AND requests > 0 AND (first_ts < fromUnixTimestamp64Milli(?) AND last_ts >= fromUnixTimestamp64Milli(?) OR first_ts < fromUnixTimestamp64Milli(?) AND last_ts >= fromUnixTimestamp64Milli(?))`,
 		func(row scanner) (sec uint32, err error) { return sec, row.Scan(&sec) },
 		project, from.UnixMilli(), to.UnixMilli(), project, from.UnixMilli(), from.UnixMilli(), to.UnixMilli(), to.UnixMilli())
-	return span{project, from, to, rows}, err
+	if err != nil {
+		return span{}, err
+	}
+	// Asked after the hours: a day of which none is read from its rows is what its hours are.
+	days, err := query(ctx, s, "the days that are summed", `SELECT toUnixTimestamp(day) FROM gnomon.days
+WHERE project = ? AND hours_summed = summed AND day >= fromUnixTimestamp64Milli(?) AND day + INTERVAL 1 DAY <= fromUnixTimestamp64Milli(?) AND day NOT IN (SELECT toStartOfDay(toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC')))`,
+		func(row scanner) (sec uint32, err error) { return sec, row.Scan(&sec) }, project, from.UnixMilli(), to.UnixMilli(), seconds(rows))
+	return span{project, from, to, seconds(rows), seconds(days)}, err
+}
+
+// seconds is a list that the client can write out: it knows no empty one that is nil.
+func seconds(list []uint32) []uint32 {
+	if list == nil {
+		return []uint32{}
+	}
+	return list
+}
+
+// namedSpan is a span and what workloads are called in it.
+func (s *Store) namedSpan(ctx context.Context, project string, from, to time.Time) (sp span, g given, err error) {
+	if sp, err = s.span(ctx, project, from, to); err == nil {
+		g, err = s.named(ctx, project)
+	}
+	return sp, g, err
 }
 
 // whole and cut are the conditions of the two sides, for tables of hours and for rows.
@@ -40,23 +65,30 @@ const (
 // of joins the two sides of a span: one over the rollup, where {whole} is the
 // condition, and one over rows, where {cut} is.
 func (sp span) of(rollup, rows string) (sql string, args []any) {
-	from, to, hours := sp.from.UnixMilli(), sp.to.UnixMilli(), sp.rows
-	if hours == nil {
-		hours = []uint32{}
-	}
-	sql, args = strings.Replace(rollup, "{whole}", whole, 1), []any{sp.project, from, to, from, to, hours}
-	if len(hours) > 0 {
+	from, to := sp.from.UnixMilli(), sp.to.UnixMilli()
+	sql, args = strings.Replace(rollup, "{whole}", whole, 1), []any{sp.project, from, to, from, to, sp.rows}
+	if len(sp.rows) > 0 {
 		sql += " UNION ALL " + strings.Replace(rows, "{cut}", cut, 1)
-		args = append(args, sp.project, hours, from, to)
+		args = append(args, sp.project, sp.rows, from, to)
 	}
 	return sql, args
 }
 
-// cells are the columns named, of the rollup and of rows.
+// cells are the columns named, of days, of the hours of other days, and of rows.
 func (sp span) cells(columns ...string) (sql string, args []any) {
-	return sp.of("SELECT hour, "+each(columns, "c.% AS %")+" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c WHERE {whole}",
+	of := each(columns, "c.% AS %")
+	sql, args = sp.of("SELECT hour, "+of+" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c WHERE {whole} AND NOT has(CAST(?, 'Array(UInt32)'), toUnixTimestamp(toStartOfDay(hour)))",
 		"SELECT hour, "+each(columns, "%")+" FROM gnomon.request_measures WHERE {cut}")
+	args = slices.Insert(args, hoursArgs, any(sp.days))
+	if len(sp.days) > 0 {
+		sql = "SELECT day AS hour, " + of + " FROM gnomon.requests_1d FINAL ARRAY JOIN cells AS c WHERE project = ? AND has(CAST(?, 'Array(UInt32)'), toUnixTimestamp(day)) UNION ALL " + sql
+		args = slices.Insert(args, 0, any(sp.project), any(sp.days))
+	}
+	return sql, args
 }
+
+// hoursArgs is how many arguments whole has.
+const hoursArgs = 6
 
 // What the columns of a cell tell: whether its would-be route is another model,
 // and whether a candidate served it.
@@ -68,11 +100,7 @@ const (
 // Cells implements analyzer.Log: one row per workload, provider, requested
 // model, would-be route and UTC day. A lost row knows neither model nor route.
 func (s *Store) Cells(ctx context.Context, project string, from, to time.Time) ([]analyzer.Cell, error) {
-	sp, err := s.span(ctx, project, from, to)
-	if err != nil {
-		return nil, err
-	}
-	g, err := s.named(ctx, project)
+	sp, g, err := s.namedSpan(ctx, project, from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -91,11 +119,7 @@ FROM (` + sql + `) GROUP BY workload, from_provider, request_model, would_route,
 
 // Traffic implements dashboards.Data.
 func (s *Store) Traffic(ctx context.Context, project string, from, to time.Time) ([]dashboards.Traffic, error) {
-	sp, err := s.span(ctx, project, from, to)
-	if err != nil {
-		return nil, err
-	}
-	g, err := s.named(ctx, project)
+	sp, g, err := s.namedSpan(ctx, project, from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -114,11 +138,7 @@ FROM (` + sql + `) GROUP BY workload, day ORDER BY workload, day`
 
 // Rejects implements analyzer.Log.
 func (s *Store) Rejects(ctx context.Context, project string, from, to time.Time) ([]analyzer.RejectCount, error) {
-	sp, err := s.span(ctx, project, from, to)
-	if err != nil {
-		return nil, err
-	}
-	g, err := s.named(ctx, project)
+	sp, g, err := s.namedSpan(ctx, project, from, to)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (s *Store) HoursBehind(ctx context.Context) ([]HourBehind, error) {
 const rollupRows = 1_000_000
 
 // Rollup computes the rollup of every hour that is behind, newest month first, and
-// returns how many it did. It may be ended at any point, and run by several
+// of the days whose hours have changed, and returns how many hours it did. It may be ended at any point, and run by several
 // processes: an hour's row replaces the one before as a whole, and the one that
 // was computed from more is kept. An hour that cannot be summed is left behind,
 // and read from its rows.
@@ -152,6 +152,9 @@ func (s *Store) Rollup(ctx context.Context) (done int, err error) {
 			done += n
 		}
 		behind = behind[n:]
+	}
+	if ctx.Err() == nil {
+		errs = append(errs, s.rollupDays(ctx))
 	}
 	return done, errors.Join(append(errs, ctx.Err())...)
 }
