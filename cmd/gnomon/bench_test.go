@@ -32,15 +32,17 @@ func benchEvent(i int, start time.Time) schemas.RequestEvent {
 }
 
 // TestBenchIngest measures how fast a backlog on the embedded broker gets into the
-// embedded engine, beside the same rows inserted from memory, in one run:
-// GNOMON_BENCH_EVENTS says how many.
+// embedded engine, beside the same rows encoded by ch-go and posted, and inserted by
+// the store from memory, in one run: GNOMON_BENCH_EVENTS says how many. The three
+// take turns with the same number of rows a block, and each ends on its own.
 func TestBenchIngest(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("GNOMON_BENCH_EVENTS"))
 	if err != nil {
 		t.Skip("make bench-ingest measures: GNOMON_BENCH_EVENTS says on how many events")
 	}
-	const batch = 10_000
-	s, err := store.Open(t.Context(), store.Options{DSN: embeddedtest.EngineIn(t, t.TempDir(), 0)})
+	const batch = 20_000
+	dsn := embeddedtest.EngineIn(t, t.TempDir(), 0)
+	s, err := store.Open(t.Context(), store.Options{DSN: dsn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,7 @@ func TestBenchIngest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start, bytes, inserting := time.Now().UTC().Add(-4*time.Hour).Truncate(time.Hour), 0, time.Duration(0)
+	start, bytes, inserting, encoding := time.Now().UTC().Add(-4*time.Hour).Truncate(time.Hour), 0, time.Duration(0), time.Duration(0)
 	for at := 0; at < n; at += batch {
 		evs, msgs := make([]schemas.RequestEvent, 0, batch), make([]pipeline.Message, 0, batch)
 		for i := at; i < min(at+batch, n); i++ {
@@ -77,6 +79,14 @@ func TestBenchIngest(t *testing.T) {
 			t.Fatal(err)
 		}
 		inserting += time.Since(began)
+		for i := range evs {
+			evs[i].Project = "raw"
+		}
+		began = time.Now()
+		if err := insertRaw(t.Context(), dsn, evs); err != nil {
+			t.Fatal(err)
+		}
+		encoding += time.Since(began)
 	}
 	pub.Close()
 	ctx, stop := context.WithCancel(t.Context())
@@ -100,7 +110,11 @@ func TestBenchIngest(t *testing.T) {
 	if err != nil || r.Rows[0][0] != uint64(n) {
 		t.Errorf("%v rows of %d, %v", r, n, err)
 	}
-	through, direct := float64(n)/took.Seconds(), float64(n)/inserting.Seconds()
-	fmt.Printf("backlog of %d events of %d bytes: %.0f a second through ingest in %.1f s; inserted from memory %.0f a second: ratio %.2f; 7.2 million would take %.0f s\n",
-		n, bytes/n, through, took.Seconds(), direct, through/direct, 7.2e6/through)
+	same, err := s.Query(t.Context(), "SELECT uniqExact(tuple(* EXCEPT (project))) FROM gnomon.requests WHERE seq = 1")
+	if err != nil || same.Rows[0][0] != uint64(1) {
+		t.Errorf("the three ways store %v different rows of one, %v", same, err)
+	}
+	rate := func(took time.Duration) float64 { return float64(n) / took.Seconds() }
+	fmt.Printf("backlog of %d events of %d bytes: %.0f a second through ingest in %.1f s; encoded by ch-go and posted %.0f a second: ratio %.2f; inserted by the store from memory %.0f a second; 7.2 million would take %.0f s\n",
+		n, bytes/n, rate(took), took.Seconds(), rate(encoding), rate(took)/rate(encoding), rate(inserting), 7.2e6/rate(took))
 }

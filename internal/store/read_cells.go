@@ -20,24 +20,36 @@ type span struct {
 	project  string
 	from, to time.Time
 	rows     []uint32 // hours, in seconds
-	days     []uint32 // their starts, in seconds
+	days     []uint32 // that are summed: their starts, in seconds
+	hourly   []uint32 // those that are not
 }
 
 func (s *Store) span(ctx context.Context, project string, from, to time.Time) (span, error) {
 	rows, err := query(ctx, s, "the hours to sum", `SELECT toUnixTimestamp(hour) FROM gnomon.hours_behind WHERE project = ? AND hour >= toStartOfHour(fromUnixTimestamp64Milli(?)) AND hour < fromUnixTimestamp64Milli(?)
 UNION DISTINCT
 SELECT toUnixTimestamp(hour) FROM gnomon.requests_1h FINAL
-WHERE project = ? AND requests > 0 AND (first_ts < fromUnixTimestamp64Milli(?) AND last_ts >= fromUnixTimestamp64Milli(?) OR first_ts < fromUnixTimestamp64Milli(?) AND last_ts >= fromUnixTimestamp64Milli(?))`,
+WHERE project = ? AND requests > 0 AND hour IN (toStartOfHour(fromUnixTimestamp64Milli(?)), toStartOfHour(fromUnixTimestamp64Milli(?))) AND (first_ts < fromUnixTimestamp64Milli(?) AND last_ts >= fromUnixTimestamp64Milli(?) OR first_ts < fromUnixTimestamp64Milli(?) AND last_ts >= fromUnixTimestamp64Milli(?))`,
 		func(row scanner) (sec uint32, err error) { return sec, row.Scan(&sec) },
-		project, from.UnixMilli(), to.UnixMilli(), project, from.UnixMilli(), from.UnixMilli(), to.UnixMilli(), to.UnixMilli())
+		project, from.UnixMilli(), to.UnixMilli(), project, from.UnixMilli(), to.UnixMilli(), from.UnixMilli(), from.UnixMilli(), to.UnixMilli(), to.UnixMilli())
 	if err != nil {
 		return span{}, err
 	}
 	// Asked after the hours: a day of which none is read from its rows is what its hours are.
-	days, err := query(ctx, s, "the days that are summed", `SELECT toUnixTimestamp(day) FROM gnomon.days
-WHERE project = ? AND hours_summed = summed AND day >= fromUnixTimestamp64Milli(?) AND day + INTERVAL 1 DAY <= fromUnixTimestamp64Milli(?) AND day NOT IN (SELECT toStartOfDay(toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC')))`,
-		func(row scanner) (sec uint32, err error) { return sec, row.Scan(&sec) }, project, from.UnixMilli(), to.UnixMilli(), seconds(rows))
-	return span{project, from, to, seconds(rows), seconds(days)}, err
+	sp := span{project: project, from: from, to: to, rows: seconds(rows)}
+	_, err = query(ctx, s, "the days that are summed", `SELECT toUnixTimestamp(day), hours_summed = summed AND day >= fromUnixTimestamp64Milli(?) AND day + INTERVAL 1 DAY <= fromUnixTimestamp64Milli(?)
+    AND day NOT IN (SELECT toStartOfDay(toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC')))
+FROM gnomon.days WHERE project = ? AND day >= toStartOfDay(fromUnixTimestamp64Milli(?)) AND day < fromUnixTimestamp64Milli(?)`,
+		func(row scanner) (sec uint32, err error) {
+			var summed bool
+			err = row.Scan(&sec, &summed)
+			if summed {
+				sp.days = append(sp.days, sec)
+			} else {
+				sp.hourly = append(sp.hourly, sec)
+			}
+			return sec, err
+		}, from.UnixMilli(), to.UnixMilli(), sp.rows, project, from.UnixMilli(), to.UnixMilli())
+	return sp, err
 }
 
 // seconds is a list that the client can write out: it knows no empty one that is nil.
@@ -77,11 +89,11 @@ func (sp span) of(rollup, rows string) (sql string, args []any) {
 // cells are the columns named, of days, of the hours of other days, and of rows.
 func (sp span) cells(columns ...string) (sql string, args []any) {
 	of := each(columns, "c.% AS %")
-	sql, args = sp.of("SELECT hour, "+of+" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c WHERE {whole} AND NOT has(CAST(?, 'Array(UInt32)'), toUnixTimestamp(toStartOfDay(hour)))",
+	sql, args = sp.of("SELECT hour, "+of+" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c WHERE {whole} AND toStartOfDay(hour) IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC'))",
 		"SELECT hour, "+each(columns, "%")+" FROM gnomon.request_measures WHERE {cut}")
-	args = slices.Insert(args, hoursArgs, any(sp.days))
+	args = slices.Insert(args, hoursArgs, any(seconds(sp.hourly)))
 	if len(sp.days) > 0 {
-		sql = "SELECT day AS hour, " + of + " FROM gnomon.requests_1d FINAL ARRAY JOIN cells AS c WHERE project = ? AND has(CAST(?, 'Array(UInt32)'), toUnixTimestamp(day)) UNION ALL " + sql
+		sql = "SELECT day AS hour, " + of + " FROM gnomon.requests_1d FINAL ARRAY JOIN cells AS c WHERE project = ? AND day IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC')) UNION ALL " + sql
 		args = slices.Insert(args, 0, any(sp.project), any(sp.days))
 	}
 	return sql, args

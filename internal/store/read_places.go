@@ -35,17 +35,30 @@ func (s *Store) places(ctx context.Context, f dashboards.RequestFilter, n int) (
 		err := s.walkOn(ctx, &walk, nil)
 		return walk.found, err
 	}
-	hours, err := s.hoursWith(ctx, f, walk.to)
-	for want := uint64(2 * n); err == nil && len(hours) > 0 && len(walk.found) < n; want *= 8 { // what the hours count may not be what the filter says
-		some, expected := 0, uint64(0)
-		for some < len(hours) && some < mostHours && expected < want {
-			expected += hours[some].n
-			some++
+	days, err := s.daysWith(ctx, f, walk.to)
+	for want := uint64(2 * n); err == nil && len(days) > 0 && len(walk.found) < n; want *= 8 { // what the days count may not be what the filter says
+		var some []hourWith
+		if some, days = upTo(days, want); len(some) == 0 {
+			break
 		}
-		err = s.walkOn(ctx, &walk, hours[:some])
-		hours = hours[some:]
+		var hours, part []hourWith
+		hours, err = s.hoursWith(ctx, f, walk.to, some)
+		for err == nil && len(hours) > 0 && len(walk.found) < n {
+			part, hours = upTo(hours, want)
+			err = s.walkOn(ctx, &walk, part)
+		}
 	}
 	return walk.found, err
+}
+
+// upTo cuts off as many of the first as may hold what is wanted.
+func upTo(list []hourWith, want uint64) (some, rest []hourWith) {
+	expected, n := uint64(0), 0
+	for n < len(list) && n < mostHours && expected < want {
+		expected += list[n].n
+		n++
+	}
+	return list[:n], list[n:]
 }
 
 // mostHours is how many hours one statement names.
@@ -67,11 +80,7 @@ func (s *Store) walkOn(ctx context.Context, k *walk, hours []hourWith) error {
 		w := requestsWhere(k.filter)
 		w.between(k.filter.From, k.to)
 		if hours != nil {
-			seconds := make([]uint32, len(hours))
-			for i, h := range hours {
-				seconds[i] = h.sec
-			}
-			w.add("toStartOfHour(ts) IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC'))", seconds)
+			w.add("toStartOfHour(ts) IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC'))", starts(hours))
 		}
 		if k.after != nil {
 			w.add("(ts, request_id) < (fromUnixTimestamp64Milli(?), toUUID(?))", k.after...)
@@ -108,34 +117,33 @@ func countedByHour(f dashboards.RequestFilter) bool {
 	return f.Workload != "" || f.RequestModel != "" || f.ServedModel != "" || f.Provider != "" || f.Team != "" || f.Status != "" || f.Arm != "" || f.Route != ""
 }
 
-// hourWith is an hour and how many of its requests a filter may admit.
+// hourWith is an hour, or a day, and how many of its requests a filter may admit.
 type hourWith struct {
 	sec uint32
 	n   uint64
 }
 
-// hoursWith lists the hours that may hold what a filter admits, newest first:
-// what is rare is looked for where the rollup has counted it, and not in every
-// row. An hour whose rollup is behind may hold anything.
-func (s *Store) hoursWith(ctx context.Context, f dashboards.RequestFilter, to time.Time) ([]hourWith, error) {
-	counted := map[schemas.Status]string{"": "requests", schemas.StatusOK: "requests - failed - lost", schemas.StatusLost: "lost"}[f.Status]
+func starts(list []hourWith) []uint32 {
+	seconds := make([]uint32, len(list))
+	for i := range list {
+		seconds[i] = list[i].sec
+	}
+	return seconds
+}
+
+// cellsWith is what a filter says of a cell, and what of a cell counts.
+func cellsWith(f dashboards.RequestFilter) (counted string, w *where) {
+	counted = map[schemas.Status]string{"": "requests", schemas.StatusOK: "requests - failed - lost", schemas.StatusLost: "lost"}[f.Status]
 	if counted == "" {
 		counted = "failed"
 	}
-	if to.IsZero() {
-		to = latest
-	}
-	from := f.From
-	if from.IsZero() {
-		from = time.UnixMilli(0)
-	}
-	w := &where{}
-	w.add("project = ? AND hour >= toStartOfHour(fromUnixTimestamp64Milli(?)) AND hour < toDateTime(?, 'UTC')", f.Project, from.UnixMilli(), min(to.Unix()+3600, 1<<32-1))
+	w = &where{}
 	for _, c := range [][2]string{
-		{"workload", f.Workload}, {"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team}, {"arm", string(f.Arm)},
+		{"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team}, {"arm", string(f.Arm)},
 	} {
 		w.equal(c[0], c[1])
 	}
+	w.workload(f)
 	switch f.Route {
 	case "would":
 		w.add(cellWould)
@@ -144,8 +152,42 @@ func (s *Store) hoursWith(ctx context.Context, f dashboards.RequestFilter, to ti
 	case "routed":
 		w.add(cellRouted)
 	}
-	sql := "SELECT toUnixTimestamp(hour) AS h, sum(n) FROM (SELECT hour, toUInt64(sum(" + counted + ")) AS n FROM (SELECT project, hour, " +
-		each([]string{"workload", "request_model", "served_model", "provider", "from_provider", "team", "arm", "would_route", "requests", "failed", "lost"}, "c.% AS %") +
-		" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c)" + w.String() + " GROUP BY hour HAVING n > 0 UNION ALL SELECT hour, toUInt64(1) FROM gnomon.hours_behind WHERE project = ?) GROUP BY h ORDER BY h DESC"
-	return query(ctx, s, "the hours of a filter", sql, func(row scanner) (h hourWith, err error) { return h, row.Scan(&h.sec, &h.n) }, append(w.args, f.Project)...)
+	return counted, w
+}
+
+// filtered are the columns of a cell that a filter asks for.
+var filtered = each([]string{"workload", "request_model", "served_model", "provider", "from_provider", "team", "arm", "would_route", "requests", "failed", "lost"}, "c.% AS %")
+
+// daysWith lists the days that may hold what a filter admits, newest first: what
+// is rare is looked for where the rollup has counted it, and not in every row. A
+// day that is not summed, or of which an hour is behind, may hold anything.
+func (s *Store) daysWith(ctx context.Context, f dashboards.RequestFilter, to time.Time) ([]hourWith, error) {
+	counted, w := cellsWith(f)
+	from := f.From
+	if from.IsZero() {
+		from = time.UnixMilli(0)
+	}
+	if to.IsZero() {
+		to = latest
+	}
+	w.add("project = ? AND day >= toStartOfDay(fromUnixTimestamp64Milli(?)) AND day <= toDateTime(?, 'UTC')", f.Project, from.UnixMilli(), min(to.Unix(), 1<<32-1))
+	sql := "SELECT toUnixTimestamp(day) AS d, sum(n) FROM (SELECT day, toUInt64(sum(" + counted + ")) AS n FROM (SELECT project, day, " + filtered +
+		" FROM gnomon.requests_1d FINAL ARRAY JOIN cells AS c)" + w.String() + ` GROUP BY day HAVING n > 0
+UNION ALL SELECT day, toUInt64(1) FROM gnomon.days WHERE project = ? AND hours_summed != summed
+UNION ALL SELECT DISTINCT toStartOfDay(hour), toUInt64(1) FROM gnomon.hours_behind WHERE project = ?) GROUP BY d ORDER BY d DESC`
+	return query(ctx, s, "the days of a filter", sql, func(row scanner) (h hourWith, err error) { return h, row.Scan(&h.sec, &h.n) }, append(w.args, f.Project, f.Project)...)
+}
+
+// hoursWith lists the hours of days that may hold what a filter admits, newest
+// first. An hour whose rollup is behind may hold anything.
+func (s *Store) hoursWith(ctx context.Context, f dashboards.RequestFilter, to time.Time, days []hourWith) ([]hourWith, error) {
+	counted, w := cellsWith(f)
+	if to.IsZero() {
+		to = latest
+	}
+	const ofDays = "toStartOfDay(hour) IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC'))"
+	w.add("project = ? AND "+ofDays+" AND hour < toDateTime(?, 'UTC')", f.Project, starts(days), min(to.Unix()+3600, 1<<32-1))
+	sql := "SELECT toUnixTimestamp(hour) AS h, sum(n) FROM (SELECT hour, toUInt64(sum(" + counted + ")) AS n FROM (SELECT project, hour, " + filtered +
+		" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c)" + w.String() + " GROUP BY hour HAVING n > 0 UNION ALL SELECT hour, toUInt64(1) FROM gnomon.hours_behind WHERE project = ? AND " + ofDays + ") GROUP BY h ORDER BY h DESC"
+	return query(ctx, s, "the hours of a filter", sql, func(row scanner) (h hourWith, err error) { return h, row.Scan(&h.sec, &h.n) }, append(w.args, f.Project, starts(days))...)
 }

@@ -112,6 +112,15 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// workload admits all names under which the filter's workload was recorded.
+func (w *where) workload(f dashboards.RequestFilter) {
+	if len(f.Recorded) > 1 {
+		w.add("workload IN (" + strings.Trim(literals(f.Recorded), "[]") + ")")
+		return
+	}
+	w.equal("workload", f.Workload)
+}
+
 // between bounds ts to [from, to); a zero time is no bound.
 func (w *where) between(from, to time.Time) {
 	if !from.IsZero() {
@@ -143,12 +152,7 @@ func requestsWhere(f dashboards.RequestFilter) *where {
 	} {
 		w.equal(c[0], c[1])
 	}
-	switch {
-	case len(f.Recorded) > 1:
-		w.add("workload IN (" + strings.Trim(literals(f.Recorded), "[]") + ")")
-	default:
-		w.equal("workload", f.Workload)
-	}
+	w.workload(f)
 	switch f.Route {
 	case "would":
 		w.add(notBaseline)

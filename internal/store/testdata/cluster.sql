@@ -567,6 +567,56 @@ SETTINGS index_granularity = 256;
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0043_sequences_1h.sql', 17663373722873843030, 4;
 
+-- The rollup by day: of each project and UTC day that is over one row, whose arrays are the sums of the cells of gnomon.requests_1h. summed is the sum of those
+-- hours' delivered, read before the cells were: while it is another one than theirs, the hours are read. Never expires.
+CREATE TABLE IF NOT EXISTS gnomon.requests_1d ON CLUSTER 'main'
+(
+    project LowCardinality(String),
+    day     DateTime('UTC'),
+    summed  UInt64,
+    cells Nested
+    (
+        workload LowCardinality(String),
+        team LowCardinality(String),
+        provider LowCardinality(String),
+        from_provider LowCardinality(String),
+        request_model LowCardinality(String),
+        served_model LowCardinality(String),
+        would_route LowCardinality(String),
+        evidence_state LowCardinality(String),
+        mode LowCardinality(String),
+        arm LowCardinality(String),
+        policy_version UInt32,
+        simulated Bool,
+        requests UInt64,
+        failed UInt64,
+        lost UInt64,
+        unpriced UInt64,
+        uncompared UInt64,
+        estimated UInt64,
+        compared_estimated UInt64,
+        fallbacks UInt64,
+        input_tokens UInt64,
+        cache_read_tokens UInt64,
+        cache_write_tokens UInt64,
+        output_tokens UInt64,
+        reasoning_tokens UInt64,
+        cost Decimal(38, 9),
+        list_cost Decimal(38, 9),
+        baseline_cost Decimal(38, 9),
+        would_cost Decimal(38, 9),
+        compared_baseline_cost Decimal(38, 9),
+        compared_would_cost Decimal(38, 9),
+        compared_would_output_cost Decimal(38, 9)
+    )
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/requests_1d', '{shard}-{replica}', summed)
+PARTITION BY toYear(day)
+ORDER BY (project, day)
+SETTINGS index_granularity = 64;
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0043b_requests_1d.sql', 4448623630919838739, 4;
+
 -- The hours whose rollup was not computed from all that was delivered: read them from the rows. Empty a few seconds after traffic stops. Hours near the end
 -- of the rows' life are left as they are: their rows may be gone. Not a promise.
 CREATE OR REPLACE VIEW gnomon.hours_behind ON CLUSTER 'main' AS
@@ -582,6 +632,20 @@ GROUP BY project, hour
 HAVING delivered != summed AND delivered > 0;
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0044_view_hours_behind.sql', 12330894522605209514, 4;
+
+-- Of each project and UTC day: how much of it the hours have summed, and how much the day has. Where the two agree and no hour is behind, the day's row says
+-- what the hours say. Not a promise.
+CREATE OR REPLACE VIEW gnomon.days ON CLUSTER 'main' AS
+SELECT project, day, sum(u.by_hours) AS hours_summed, max(u.by_day) AS summed
+FROM
+(
+    SELECT project, toStartOfDay(hour) AS day, h.delivered AS by_hours, toUInt64(0) AS by_day FROM gnomon.requests_1h AS h FINAL
+    UNION ALL
+    SELECT project, day, 0, d.summed FROM gnomon.requests_1d AS d
+) AS u
+GROUP BY project, day;
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0044b_view_days.sql', 6990199096549963485, 4;
 
 -- One row per proxy life, as the two views of completeness need it; not a promise. Rows are counted by their sequence number, so that a
 -- row delivered twice counts once, and a declared one whose true row came counts as stored. gone_ranges: the declared ones, made
@@ -652,19 +716,26 @@ FROM
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0047_view_completeness_hourly.sql', 10526186269222671207, 4;
 
--- What the rollup holds, cell by cell, and for hours whose rollup is behind the requests themselves: every request counts once, whenever it is asked. Which hours
--- are behind is asked once, before either side is read. Not a promise; sum it, for the cells of an hour may come in parts.
+-- What the rollup holds, cell by cell: of days whose sums are made the day's, with its start as hour, of others each hour's, and for hours whose rollup is behind the
+-- requests themselves: every request counts once, whenever it is asked. Which hours are behind is asked once, before anything else is read, and which days are
+-- summed then. Not a promise; sum it, for the cells of an hour may come in parts.
 CREATE OR REPLACE VIEW gnomon.cells ON CLUSTER 'main' AS
-WITH (SELECT groupArray((project, hour)) FROM gnomon.hours_behind) AS behind
+WITH
+    (SELECT groupArray((project, hour)) FROM gnomon.hours_behind) AS behind,
+    (SELECT groupArray((project, day)) FROM gnomon.days WHERE hours_summed = summed AND (project, day) NOT IN (SELECT project, toStartOfDay(hour) FROM gnomon.hours_behind)) AS whole
+SELECT project, day AS hour, c.workload AS workload, c.team AS team, c.provider AS provider, c.from_provider AS from_provider, c.request_model AS request_model, c.served_model AS served_model, c.would_route AS would_route, c.evidence_state AS evidence_state, c.mode AS mode, c.arm AS arm, c.policy_version AS policy_version, c.simulated AS simulated, c.requests AS requests, c.failed AS failed, c.lost AS lost, c.unpriced AS unpriced, c.uncompared AS uncompared, c.estimated AS estimated, c.compared_estimated AS compared_estimated, c.fallbacks AS fallbacks, c.input_tokens AS input_tokens, c.cache_read_tokens AS cache_read_tokens, c.cache_write_tokens AS cache_write_tokens, c.output_tokens AS output_tokens, c.reasoning_tokens AS reasoning_tokens, c.cost AS cost, c.list_cost AS list_cost, c.baseline_cost AS baseline_cost, c.would_cost AS would_cost, c.compared_baseline_cost AS compared_baseline_cost, c.compared_would_cost AS compared_would_cost, c.compared_would_output_cost AS compared_would_output_cost
+FROM gnomon.requests_1d AS h FINAL ARRAY JOIN cells AS c
+WHERE (project, day) IN (SELECT arrayJoin(whole))
+UNION ALL
 SELECT project, hour, c.workload AS workload, c.team AS team, c.provider AS provider, c.from_provider AS from_provider, c.request_model AS request_model, c.served_model AS served_model, c.would_route AS would_route, c.evidence_state AS evidence_state, c.mode AS mode, c.arm AS arm, c.policy_version AS policy_version, c.simulated AS simulated, c.requests AS requests, c.failed AS failed, c.lost AS lost, c.unpriced AS unpriced, c.uncompared AS uncompared, c.estimated AS estimated, c.compared_estimated AS compared_estimated, c.fallbacks AS fallbacks, c.input_tokens AS input_tokens, c.cache_read_tokens AS cache_read_tokens, c.cache_write_tokens AS cache_write_tokens, c.output_tokens AS output_tokens, c.reasoning_tokens AS reasoning_tokens, c.cost AS cost, c.list_cost AS list_cost, c.baseline_cost AS baseline_cost, c.would_cost AS would_cost, c.compared_baseline_cost AS compared_baseline_cost, c.compared_would_cost AS compared_would_cost, c.compared_would_output_cost AS compared_would_output_cost
 FROM gnomon.requests_1h AS h FINAL ARRAY JOIN cells AS c
-WHERE (project, hour) NOT IN (SELECT arrayJoin(behind))
+WHERE (project, hour) NOT IN (SELECT arrayJoin(behind)) AND (project, toStartOfDay(hour)) NOT IN (SELECT arrayJoin(whole))
 UNION ALL
 SELECT project, hour, workload, team, provider, from_provider, request_model, served_model, would_route, evidence_state, mode, arm, policy_version, simulated, requests, failed, lost, unpriced, uncompared, estimated, compared_estimated, fallbacks, input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, list_cost, baseline_cost, would_cost, compared_baseline_cost, compared_would_cost, compared_would_output_cost
 FROM gnomon.request_measures
-WHERE (project, hour) IN (SELECT arrayJoin(behind));
+WHERE (project, hour) IN (SELECT arrayJoin(behind)) AND (project, toStartOfDay(hour)) NOT IN (SELECT arrayJoin(whole));
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0048_view_cells.sql', 1664550046870811470, 4;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0048_view_cells.sql', 12180786641136958937, 4;
 
 -- One row per project, workload, team, provider, requested and served model, and UTC day: what was spent. A workload that a person has named has its name. Promised.
 CREATE OR REPLACE VIEW gnomon.spend_daily ON CLUSTER 'main' AS
@@ -694,10 +765,12 @@ HAVING sum(c.requests) > sum(c.lost);
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0050_view_would_routes.sql', 7273165472857823611, 4;
 
--- The hours whose rollup is not what their rows give, of those that are not behind: none, ever. Bound it by hour, or it reads every row. An hour that changes
+-- The hours whose rollup is not what their rows give, of those that are not behind, and the days (by their first hour) that are not what their hours give: none, ever. Bound it by hour, or it reads every row. An hour that changes
 -- while it is read may stand here for a moment: look twice. Not a promise.
 CREATE OR REPLACE VIEW gnomon.rollup_differences ON CLUSTER 'main' AS
-WITH (SELECT groupArray((project, hour)) FROM gnomon.hours_behind) AS behind
+WITH
+    (SELECT groupArray((project, hour)) FROM gnomon.hours_behind) AS behind,
+    (SELECT groupArray((project, day)) FROM gnomon.days WHERE hours_summed = summed) AS whole
 SELECT project, hour, sumIf(u.requests, of_rows) AS requests, sumIf(u.requests, NOT of_rows) AS in_rollup, sumIf(u.cost, of_rows) AS cost, sumIf(u.cost, NOT of_rows) AS cost_in_rollup
 FROM
 (
@@ -710,9 +783,23 @@ FROM
 ) AS u
 WHERE hour > now('UTC') - INTERVAL 399 DAY
 GROUP BY project, hour
+HAVING groupBitXor(cityHash64(workload, team, provider, from_provider, request_model, served_model, would_route, evidence_state, mode, arm, policy_version, simulated, u.requests, u.failed, u.lost, u.unpriced, u.uncompared, u.estimated, u.compared_estimated, u.fallbacks, u.input_tokens, u.cache_read_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens, u.cost, u.list_cost, u.baseline_cost, u.would_cost, u.compared_baseline_cost, u.compared_would_cost, u.compared_would_output_cost)) != 0
+UNION ALL
+SELECT project, day AS hour, sumIf(u.requests, of_hours) AS requests, sumIf(u.requests, NOT of_hours) AS in_rollup, sumIf(u.cost, of_hours) AS cost, sumIf(u.cost, NOT of_hours) AS cost_in_rollup
+FROM
+(
+    SELECT false AS of_hours, project, day, c.workload AS workload, c.team AS team, c.provider AS provider, c.from_provider AS from_provider, c.request_model AS request_model, c.served_model AS served_model, c.would_route AS would_route, c.evidence_state AS evidence_state, c.mode AS mode, c.arm AS arm, c.policy_version AS policy_version, c.simulated AS simulated, c.requests AS requests, c.failed AS failed, c.lost AS lost, c.unpriced AS unpriced, c.uncompared AS uncompared, c.estimated AS estimated, c.compared_estimated AS compared_estimated, c.fallbacks AS fallbacks, c.input_tokens AS input_tokens, c.cache_read_tokens AS cache_read_tokens, c.cache_write_tokens AS cache_write_tokens, c.output_tokens AS output_tokens, c.reasoning_tokens AS reasoning_tokens, c.cost AS cost, c.list_cost AS list_cost, c.baseline_cost AS baseline_cost, c.would_cost AS would_cost, c.compared_baseline_cost AS compared_baseline_cost, c.compared_would_cost AS compared_would_cost, c.compared_would_output_cost AS compared_would_output_cost FROM gnomon.requests_1d AS h FINAL ARRAY JOIN cells AS c
+    WHERE (project, day) IN (SELECT arrayJoin(whole))
+    UNION ALL
+    SELECT true, project, toStartOfDay(hour) AS day, workload, team, provider, from_provider, request_model, served_model, would_route, evidence_state, mode, arm, policy_version, simulated, sum(u.requests) AS requests, sum(u.failed) AS failed, sum(u.lost) AS lost, sum(u.unpriced) AS unpriced, sum(u.uncompared) AS uncompared, sum(u.estimated) AS estimated, sum(u.compared_estimated) AS compared_estimated, sum(u.fallbacks) AS fallbacks, sum(u.input_tokens) AS input_tokens, sum(u.cache_read_tokens) AS cache_read_tokens, sum(u.cache_write_tokens) AS cache_write_tokens, sum(u.output_tokens) AS output_tokens, sum(u.reasoning_tokens) AS reasoning_tokens, sum(u.cost) AS cost, sum(u.list_cost) AS list_cost, sum(u.baseline_cost) AS baseline_cost, sum(u.would_cost) AS would_cost, sum(u.compared_baseline_cost) AS compared_baseline_cost, sum(u.compared_would_cost) AS compared_would_cost, sum(u.compared_would_output_cost) AS compared_would_output_cost
+    FROM (SELECT project, hour, c.workload AS workload, c.team AS team, c.provider AS provider, c.from_provider AS from_provider, c.request_model AS request_model, c.served_model AS served_model, c.would_route AS would_route, c.evidence_state AS evidence_state, c.mode AS mode, c.arm AS arm, c.policy_version AS policy_version, c.simulated AS simulated, c.requests AS requests, c.failed AS failed, c.lost AS lost, c.unpriced AS unpriced, c.uncompared AS uncompared, c.estimated AS estimated, c.compared_estimated AS compared_estimated, c.fallbacks AS fallbacks, c.input_tokens AS input_tokens, c.cache_read_tokens AS cache_read_tokens, c.cache_write_tokens AS cache_write_tokens, c.output_tokens AS output_tokens, c.reasoning_tokens AS reasoning_tokens, c.cost AS cost, c.list_cost AS list_cost, c.baseline_cost AS baseline_cost, c.would_cost AS would_cost, c.compared_baseline_cost AS compared_baseline_cost, c.compared_would_cost AS compared_would_cost, c.compared_would_output_cost AS compared_would_output_cost FROM gnomon.requests_1h AS h FINAL ARRAY JOIN cells AS c) AS u
+    WHERE (project, toStartOfDay(hour)) IN (SELECT arrayJoin(whole))
+    GROUP BY project, day, workload, team, provider, from_provider, request_model, served_model, would_route, evidence_state, mode, arm, policy_version, simulated
+) AS u
+GROUP BY project, day
 HAVING groupBitXor(cityHash64(workload, team, provider, from_provider, request_model, served_model, would_route, evidence_state, mode, arm, policy_version, simulated, u.requests, u.failed, u.lost, u.unpriced, u.uncompared, u.estimated, u.compared_estimated, u.fallbacks, u.input_tokens, u.cache_read_tokens, u.cache_write_tokens, u.output_tokens, u.reasoning_tokens, u.cost, u.list_cost, u.baseline_cost, u.would_cost, u.compared_baseline_cost, u.compared_would_cost, u.compared_would_output_cost)) != 0;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0051_view_rollup_differences.sql', 2605859682123876308, 4;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0051_view_rollup_differences.sql', 13042116804129756486, 4;
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0052_deliveries_of_before.sql', 745219504839946097, 4;
 
