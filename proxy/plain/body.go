@@ -18,6 +18,7 @@ type body struct {
 	mu     sync.Mutex
 	left   int64 // bytes that have not been read
 	closed bool
+	moved  bool  // the connection's read deadline is the handler's
 	err    error // what reading came to, but for the end
 }
 
@@ -81,6 +82,7 @@ func (b *body) setDeadline(t time.Time) error {
 	if b.closed || b.left == 0 {
 		return nil
 	}
+	b.moved = true
 	return b.c.rwc.SetReadDeadline(t)
 }
 

@@ -194,7 +194,7 @@ func (c *conn) exchange(a *answer, length int64) bool {
 		}
 		return false
 	}
-	if !whole {
+	if !whole || a.body.moved {
 		c.until = time.Time{} // whoever read the body may have moved it
 	}
 	return c.enter(idle)
