@@ -251,7 +251,7 @@ describe('console', { skip, timeout: 900_000 }, () => {
   });
 
   for (const scheme of ['light', 'dark']) {
-    test(`pages fit 400, 1400 and 2560 px and can be read (${scheme})`, async () => {
+    test(`pages fit 390, 1024, 1280 and 2560 px and can be read (${scheme})`, async () => {
       const { workloads } = await api('/workloads');
       const { requests } = await api('/requests?limit=1');
       const pages = { overview: '/', workloads: '/workloads', requests: '/requests', health: '/health', request: '/requests/' + requests[0]?.request_id };
@@ -259,13 +259,15 @@ describe('console', { skip, timeout: 900_000 }, () => {
         const w = workloads.find((x) => x.verdicts[0]?.readiness === word);
         if (w) pages['workload-' + word.replace(' ', '-')] = workloadURL(w.workload).slice(base.length);
       }
-      for (const width of [400, 1400, 2560]) {
-        const s = await start({ viewport: { width, height: width === 400 ? 800 : 1000 }, colorScheme: scheme });
+      for (const width of [390, 1024, 1280, 2560]) {
+        const s = await start({ viewport: { width, height: width === 390 ? 800 : 1000 }, colorScheme: scheme });
         for (const [name, route] of Object.entries(pages)) {
           await s.page.goto(base + route);
           const charts = await s.page.locator('figure[data-chart]').count();
           if (charts) await s.page.waitForFunction(() => document.querySelectorAll('figure[data-chart]:not([data-drawn])').length === 0);
           assert.ok(await s.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is wider than ${width} px`);
+          const cut = await s.page.evaluate(() => [...document.querySelectorAll('.tablewrap')].filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.querySelector('table').dataset.name));
+          if (width > 1000) assert.deepEqual(cut, [], `${name}: tables are cut at ${width} px`);
           const faint = await s.page.evaluate(faintText);
           assert.deepEqual(faint, [], `${name} (${scheme}) holds text below AA contrast`);
           await s.page.screenshot({ path: path.join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
