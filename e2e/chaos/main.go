@@ -34,7 +34,7 @@ func main() {
 	flag.DurationVar(&o.settle, "settle", 90*time.Second, "how long everything may take to be accounted for afterwards")
 	flag.IntVar(&o.workers, "workers", 8, "clients at the same time")
 	flag.StringVar(&o.only, "fault", "", "only the fault of this name")
-	sabotaged := flag.Bool("sabotage", false, "take each safeguard away in turn, and show that it is noticed within -seeds seeds")
+	sabotaged := flag.String("sabotage", "", "take this safeguard away, or each in turn (all), and show that it is noticed within -seeds seeds")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders of seeds that fail")
 	var f figure
 	flag.IntVar(&f.seconds, "figure", 0, "measure instead: a load for so many seconds undisturbed, and as long while everything is killed once")
@@ -78,7 +78,7 @@ func measured(ctx context.Context, o options, f *figure) (err error) {
 }
 
 // chaos does what the flags ask for, and says how many seeds failed.
-func chaos(ctx context.Context, o options, first uint64, seeds int, sabotaged bool) (failed int, err error) {
+func chaos(ctx context.Context, o options, first uint64, seeds int, sabotaged string) (failed int, err error) {
 	faults = append(faults, relayFaults...)
 	if err := mayMount(); err != nil {
 		fmt.Println("no disk is filled:", err)
@@ -103,15 +103,15 @@ func chaos(ctx context.Context, o options, first uint64, seeds int, sabotaged bo
 		}
 		defer os.RemoveAll(dir)
 		var tags []string
-		if sabotaged {
+		if sabotaged != "" {
 			tags = append(tags, "sabotage")
 		}
 		if o.bin, err = buildFor(ctx, dir, tags...); err != nil {
 			return 0, err
 		}
 	}
-	if sabotaged {
-		return 0, sabotageAll(ctx, o, first, seeds)
+	if sabotaged != "" {
+		return 0, sabotageAll(ctx, o, sabotaged, first, seeds)
 	}
 	for i := range uint64(seeds) {
 		if ctx.Err() != nil {
@@ -186,16 +186,18 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 		}
 		l.load(loadCtx, seed, o.workers, fronts)
 	}()
-	sentTwice := w.watchTable(ctx, plan)
-	began := time.Now()
-	for _, f := range plan {
-		pause(loadCtx, rnd, int(o.load.Milliseconds())/len(plan))
-		told = append(told, fmt.Sprintf("%5.2f s  %s", time.Since(began).Seconds(), f.name))
-		if err := f.do(ctx, w, rnd); err != nil {
-			return c, told, fmt.Errorf("%s: %w", f.name, err)
-		}
+	sentTwice, err := w.watchTable(plan)
+	if err != nil {
+		endLoad()
+		<-loaded
+		return c, nil, err
 	}
+	told, err = w.suffer(ctx, loadCtx, o.load, plan, rnd)
+	endLoad()
 	<-loaded
+	if err != nil {
+		return c, told, err
+	}
 	ended := time.Now()
 	for _, p := range w.all() {
 		if err := p.until(ctx, o.settle, p.ready); err != nil {
@@ -210,8 +212,26 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 		return c, told, err
 	}
 	c, err = w.judge(l, plan)
-	if n := sentTwice(); n > 0 {
-		err = errors.Join(err, fmt.Errorf("%d rows were in the store's table twice at a time, and nothing was sent anew but what went unanswered", n))
+	twice, countErr := sentTwice()
+	if twice > 0 {
+		err = errors.Join(err, fmt.Errorf("%d rows are in the store's table beside the first of their id: inserts that were done and not answered were done again", twice))
 	}
-	return c, told, err
+	return c, told, errors.Join(err, countErr)
+}
+
+// suffer does what the plan says while the load lasts, and tells when.
+func (w *world) suffer(ctx, loading context.Context, load time.Duration, plan []fault, rnd *rand.Rand) (told []string, err error) {
+	began := time.Now()
+	for _, f := range plan {
+		pause(loading, rnd, int(load.Milliseconds())/len(plan))
+		told = append(told, fmt.Sprintf("%5.2f s  %s", time.Since(began).Seconds(), f.name))
+		err := f.do(ctx, w, rnd)
+		if errors.Is(err, errNone) {
+			told[len(told)-1] += ": " + err.Error()
+		} else if err != nil {
+			return told, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	<-loading.Done()
+	return told, nil
 }

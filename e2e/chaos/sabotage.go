@@ -18,13 +18,20 @@ var telling = map[string]string{
 	sabotage.OffsetLast:     "broker and engine are killed",
 	sabotage.DedupToken:     relayFaults[0].name,
 	sabotage.EngineRoom:     "the engine's disk is full",
-	sabotage.OrphansWatched: "the other ingester is killed again while it joins",
+	sabotage.OrphansWatched: "an ingester joins and is gone before it is told its share",
 }
 
-// sabotageAll takes each safeguard away and says whether it was noticed.
-func sabotageAll(ctx context.Context, o options, first uint64, seeds int) error {
+// sabotageAll takes the safeguard that is named away, or each in turn, and says
+// whether it was noticed.
+func sabotageAll(ctx context.Context, o options, which string, first uint64, seeds int) error {
+	among := append([]string{"nothing"}, sabotage.Safeguards...)
+	if which != "all" {
+		if among = []string{which}; telling[which] == "" {
+			return fmt.Errorf("no safeguard is called %q: there are %v", which, sabotage.Safeguards)
+		}
+	}
 	fmt.Printf("%-16s %-62s %s\n", "taken away", "fault", "noticed")
-	for _, safeguard := range append([]string{"nothing"}, sabotage.Safeguards...) {
+	for _, safeguard := range among {
 		o.env, o.only = []string{"SABOTAGE=" + safeguard}, telling[safeguard]
 		said := fmt.Sprintf("no, in %d seeds", seeds)
 		for i := range uint64(seeds) {

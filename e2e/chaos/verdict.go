@@ -141,12 +141,18 @@ func (l *ledger) read(got [][]string, c *counts, say func(string, ...any)) store
 	return s
 }
 
+// allowance is how many records the faults took from disks, and whether whole
+// answers may be dropped.
+func allowance(plan []fault) (records int, drops bool) {
+	for _, f := range plan {
+		records, drops = records+f.tear, drops || f.drops
+	}
+	return records, drops
+}
+
 // judge holds the store against the ledger, by what the faults may have cost.
 func (w *world) judge(l *ledger, plan []fault) (c counts, err error) {
-	allowed, drops := 0, false
-	for _, f := range plan {
-		allowed, drops = allowed+f.tear, drops || f.drops
-	}
+	allowed, drops := allowance(plan)
 	var broken []error
 	say := func(format string, args ...any) { broken = append(broken, fmt.Errorf(format, args...)) }
 	got, err := w.back.rows("SELECT user_id, toString(request_id), status, usage_source, input_tokens, output_tokens FROM gnomon.requests FINAL")
@@ -164,7 +170,7 @@ func (w *world) judge(l *ledger, plan []fault) (c counts, err error) {
 	c.ranges = declared - c.lost
 	missing, spare := 0, allowed
 	if drops {
-		spare += c.ranges
+		spare += declared // by name, too: what was begun while there was room, and ended where nothing could be written
 	}
 	for _, e := range l.entries {
 		c.sent++

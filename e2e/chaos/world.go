@@ -41,11 +41,12 @@ type span struct{ from, to time.Time }
 // world is the processes of a run: two proxies (three on a real Kafka), and behind
 // them an ingester that carries broker and engine, and one more ingester beside it.
 type world struct {
-	dir    string
-	fronts []*process
-	back   *process
-	beside *process
-	relay  *relay // between the ingester beside and the store
+	dir     string
+	fronts  []*process
+	back    *process
+	beside  *process
+	relay   *relay // between the ingester beside and the store
+	brokers string // addresses
 }
 
 // build starts everything and waits until it works.
@@ -63,6 +64,7 @@ func build(ctx context.Context, o options, dir, upstream string, plan []fault) (
 		brokers = o.kafka
 		w.back.env = append(w.back.env, "GNOMON_KAFKA__BROKERS="+o.kafka)
 	}
+	w.brokers = brokers
 	if err := w.back.start(); err != nil {
 		return w, err
 	}
@@ -70,11 +72,11 @@ func build(ctx context.Context, o options, dir, upstream string, plan []fault) (
 		return w, err
 	}
 	w.relay = newRelay(w.back.store)
-	secret, err := os.ReadFile(filepath.Join(w.back.dir, "data", "engine", "writer.secret"))
+	writer, err := w.back.writer()
 	if err != nil {
 		return w, err
 	}
-	dsn := url.URL{Scheme: "http", User: url.UserPassword("gnomon", strings.TrimSpace(string(secret))), Host: w.relay.Listener.Addr().String(), Path: "/gnomon"}
+	dsn := url.URL{Scheme: "http", User: writer, Host: w.relay.Listener.Addr().String(), Path: "/gnomon"}
 	type part struct {
 		name, roles string
 		to          func(*process)
@@ -160,12 +162,8 @@ func newProcess(o options, dir, name, roles, upstream string) (*process, error) 
 		return nil, err
 	}
 	for _, to := range []*string{&p.proxy, &p.admin, &p.store, &p.kafka} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		*to = ln.Addr().String()
-		if err := ln.Close(); err != nil {
+		var err error
+		if *to, err = freePort(); err != nil {
 			return nil, err
 		}
 	}
@@ -180,6 +178,22 @@ func newProcess(o options, dir, name, roles, upstream string) (*process, error) 
 	var err error
 	p.log, err = os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	return p, err
+}
+
+var nextPort = 20_100 + os.Getpid()%100*100
+
+// freePort is an address that nothing listens at. It is below the ports that
+// systems give to connections: one of those may be taken again before it is used.
+func freePort() (addr string, err error) {
+	for range 1000 {
+		nextPort++
+		addr = fmt.Sprintf("127.0.0.1:%d", nextPort)
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", addr); err == nil {
+			return addr, ln.Close()
+		}
+	}
+	return "", err
 }
 
 func (p *process) start() error {
@@ -280,6 +294,30 @@ func (p *process) until(ctx context.Context, limit time.Duration, check func() e
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// writer is who may write to the store that p carries.
+func (p *process) writer() (*url.Userinfo, error) {
+	secret, err := os.ReadFile(filepath.Join(p.folder("engine"), "writer.secret"))
+	return url.UserPassword("gnomon", strings.TrimSpace(string(secret))), err
+}
+
+// write has the store do something.
+func (p *process) write(statement string) error {
+	writer, err := p.writer()
+	if err != nil {
+		return err
+	}
+	to := url.URL{Scheme: "http", User: writer, Host: p.store, Path: "/"}
+	resp, err := http.Post(to.String(), "text/plain", strings.NewReader(statement))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s: %s", errQuery, statement, body)
+	}
+	return nil
 }
 
 var errQuery = errors.New("query failed")

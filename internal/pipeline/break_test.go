@@ -128,6 +128,29 @@ func TestAnIdleProxyNoticesThatTheBrokerLostItsFolder(t *testing.T) {
 	}
 }
 
+func TestWhatABrokerLostIsSentAgainThoughNothingTellsOfTheLoss(t *testing.T) {
+	b := newBroker(t)
+	b.replicas = 1
+	cfg := b.withTopics()
+	cfg.ResendAfter = 2 * time.Second
+	sp := openSpool(t, t.TempDir())
+	stopShip := shipping(t, cfg, sp)
+	ids := record(sp, 30)
+	within(t, 20*time.Second, "all published", func() bool { return distinct(everything(t, cfg, schemas.TopicRequests)) == 30 })
+	stopShip() // with it goes what it knew of offsets: as where others fill the new log first
+	b.lose()
+	b.withTopics()
+	stopShip = shipping(t, cfg, sp)
+	store := newMemory()
+	stopIngest := ingesting(t, cfg, store)
+	within(t, 40*time.Second, "all rows, though nobody's traffic brings an acknowledgement", func() bool { return store.count() == len(ids) })
+	stopShip()
+	stopIngest()
+	if err := sp.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEventsThatAreNeverConfirmedAreSentAgain(t *testing.T) {
 	b := newBroker(t)
 	b.replicas = 1

@@ -34,7 +34,7 @@ type Config struct {
 	Linger        time.Duration // how long a batch waits for more after its first event; default 300 ms
 	InsertTimeout time.Duration // after which an insert's result is unknown; default 60 s
 	Inserts       int           // at the same time; default 2
-	OrphanAfter   time.Duration // a partition of another member stands still: the group is shared anew; default 30 s, doubling
+	OrphanAfter   time.Duration // a partition of another member stands still: the group is shared anew; default 15 s, doubling
 
 	ShipLinger  time.Duration // how long the spool's first record waits for more; default 10 ms
 	ResendAfter time.Duration // published and not acknowledged; default 60 s, doubling per try
@@ -123,7 +123,7 @@ func (c Config) withDefaults() (Config, error) {
 	or(&c.Linger, 300*time.Millisecond)
 	or(&c.InsertTimeout, time.Minute)
 	or(&c.Inserts, 2)
-	or(&c.OrphanAfter, 30*time.Second)
+	or(&c.OrphanAfter, 15*time.Second)
 	or(&c.ShipLinger, 10*time.Millisecond)
 	or(&c.ResendAfter, time.Minute)
 	or(&c.FlushWithin, 5*time.Second)

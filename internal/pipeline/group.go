@@ -28,6 +28,16 @@ type assignment struct {
 	planned   int64 // last offset of a batch whose insert may have happened; −1 when there is none
 }
 
+// A rebalance that waits for a dead member has to be over well before the sessions
+// of those that live end: they send no heartbeats while they wait for their share.
+// With the same time for both, the embedded broker ends the living ones in a
+// rebalance whose leader is dead, in silence, and their next attempts become the
+// next dead members: a group that stands still for minutes (chaos seed 310006).
+const (
+	sessionTimeout   = 10 * time.Second
+	rebalanceTimeout = 4 * time.Second
+)
+
 // share joins a consumer group for a topic and runs fn for every partition that
 // is assigned to this process, until ctx ends. fn must return soon after its
 // context ends; when it returns before that, the group is joined anew.
@@ -38,7 +48,7 @@ func (k *cluster) share(ctx context.Context, topic, group string, orphans bool, 
 	cg, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: group, Brokers: k.cfg.Brokers, Topics: []string{topic}, StartOffset: kafka.FirstOffset,
 		Dialer:            &kafka.Dialer{ClientID: k.cfg.ClientID, Timeout: 3 * time.Second, TLS: k.cfg.TLS, SASLMechanism: k.transport.SASL},
-		HeartbeatInterval: time.Second, SessionTimeout: 10 * time.Second, RebalanceTimeout: 10 * time.Second,
+		HeartbeatInterval: time.Second, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: 250 * time.Millisecond, Timeout: 5 * time.Second,
 		WatchPartitionChanges: true, PartitionWatchInterval: 5 * time.Second,
 	})

@@ -63,7 +63,7 @@ func (k *cluster) watchOrphans(ctx context.Context, topic, group string, m *memb
 			return
 		case <-tick.C:
 		}
-		behind, err := k.behind(ctx, topic, group)
+		behind, _, err := k.behind(ctx, topic, group)
 		if err != nil {
 			marks = map[int]mark{} // nothing was seen to stand still
 			continue
@@ -97,11 +97,12 @@ func (k *cluster) watchOrphans(ctx context.Context, topic, group string, m *memb
 	}
 }
 
-// behind is the committed offset of each partition that holds more than that.
-func (k *cluster) behind(ctx context.Context, topic, group string) (map[int]int64, error) {
+// behind is the committed offset of each partition that holds more than that, and
+// of how many partitions that is not known.
+func (k *cluster) behind(ctx context.Context, topic, group string) (behind map[int]int64, unknown int, err error) {
 	n, err := k.partitions(ctx, topic)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	all := make([]int, n)
 	for i := range all {
@@ -114,17 +115,18 @@ func (k *cluster) behind(ctx context.Context, topic, group string) (map[int]int6
 		err = res.Error
 	}
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	behind := map[int]int64{}
+	behind, unknown = map[int]int64{}, n
 	for _, p := range res.Topics[topic] {
 		first, end, err := k.ends(ctx, topic, p.Partition)
 		if err != nil || p.Error != nil {
 			continue
 		}
+		unknown--
 		if committed := max(p.CommittedOffset, first); committed < end {
 			behind[p.Partition] = committed
 		}
 	}
-	return behind, nil
+	return behind, unknown, nil
 }

@@ -23,7 +23,7 @@ func joinAndDie(t *testing.T, cfg Config, topic, group string) {
 		conns []net.Conn
 	)
 	cg, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID: group, Brokers: cfg.Brokers, Topics: []string{topic}, SessionTimeout: 10 * time.Second, RebalanceTimeout: 10 * time.Second,
+		ID: group, Brokers: cfg.Brokers, Topics: []string{topic}, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
 		Dialer: &kafka.Dialer{DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -279,31 +279,50 @@ func (s *Spool) Acked(a *schemas.Ack) {
 // wait doubles with every further sending of the same segment, up to an hour.
 // It returns how many segments are handed out again.
 func (s *Spool) Resend(after time.Duration) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.overdue(after, func(l *life, seg *segment) bool {
+		if n++; seg == nil {
+			l.handedOut, l.published = false, time.Time{}
+			l.resends++
+		} else {
+			seg.readPos, seg.published = headerBytes, time.Time{}
+			seg.resends++
+		}
+		return true
+	})
+	if n > 0 {
+		poke(s.more)
+	}
+	return n
+}
+
+// Overdue says whether Resend would hand out anything.
+func (s *Spool) Overdue(after time.Duration) (some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.overdue(after, func(*life, *segment) bool { some = true; return false })
+	return some
+}
+
+// overdue yields each segment that Resend means, and, without a segment, each life
+// whose losses it means, until yield says no.
+func (s *Spool) overdue(after time.Duration, yield func(*life, *segment) bool) {
 	now := time.Now()
 	due := func(published time.Time, resends int) bool {
 		wait := after << min(resends, 12)
 		return !published.IsZero() && (after == 0 || now.Sub(published) >= min(wait, time.Hour))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, l := range s.lives {
-		if l.handedOut && !l.lossesAcked() && due(l.published, l.resends) {
-			l.handedOut, l.published = false, time.Time{}
-			l.resends++
-			n++
+		if l.handedOut && !l.lossesAcked() && due(l.published, l.resends) && !yield(l, nil) {
+			return
 		}
 		for _, seg := range l.segments {
-			if !l.acked.covers(seg.held) && due(seg.published, seg.resends) {
-				seg.readPos, seg.published = headerBytes, time.Time{}
-				seg.resends++
-				n++
+			if !l.acked.covers(seg.held) && due(seg.published, seg.resends) && !yield(l, seg) {
+				return
 			}
 		}
 	}
-	if n > 0 {
-		poke(s.more)
-	}
-	return n
 }
 
 // Settled says whether the store has everything that ended.

@@ -193,7 +193,7 @@ func send[T any](ctx context.Context, s *Store, table, token string, columns []c
 	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 1}
 	switch {
 	case sabotage.Of(sabotage.DedupToken):
-		settings["insert_deduplicate"] = 0 // else equal blocks are known by their checksum, without a token
+		settings["deduplicate_insert"] = "disable" // it goes before insert_deduplicate; else equal blocks are known by their checksum, without a token
 	case token != "":
 		settings["insert_deduplication_token"] = token
 	}
