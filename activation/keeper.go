@@ -52,6 +52,7 @@ type Keeper[R Record[R]] struct {
 	replayed bool          // the topic has been read to its end once: what is revoked further on is never obeyed
 	current  bool          // equal to the topic's end, and following it
 	away     bool          // the topic cannot be read now
+	behind   time.Time     // since when not current
 	alarm    string        // why the snapshot stands against the topic; empty when it does not
 	unsaved  error         // the disk did not take the snapshot
 	changed  chan struct{} // closed and replaced at each record read
@@ -64,7 +65,7 @@ type Keeper[R Record[R]] struct {
 // never concurrently; it must not block.
 func OpenKeeper[R Record[R]](path string, topic Topic, onChange func([]R), log *slog.Logger) (*Keeper[R], error) {
 	var zero R
-	k := &Keeper[R]{noun: zero.Noun(), path: path, topic: topic, log: log, accepted: newChain[R](), read: newChain[R](), changed: make(chan struct{}), onChange: onChange}
+	k := &Keeper[R]{noun: zero.Noun(), path: path, topic: topic, log: log, accepted: newChain[R](), read: newChain[R](), behind: time.Now(), changed: make(chan struct{}), onChange: onChange}
 	records, err := readSnapshot[R](path)
 	switch {
 	case errors.Is(err, ErrSnapshot):
@@ -155,7 +156,8 @@ func (k *Keeper[R]) caughtUp(ctx context.Context) {
 	missing := k.accepted.beyond(k.read)
 	switch key := k.accepted.differs(k.read); {
 	case key != "":
-		k.current, missing = false, nil
+		k.stale()
+		missing = nil
 		k.alarm = fmt.Sprintf("the %s topic tells another history of %s than this process's snapshot: the snapshot holds; see which is right, and remove the other", k.noun, key)
 		k.log.Error("topic and snapshot differ: the snapshot holds", "of", k.noun, "key", key)
 	case len(missing) == 0:
@@ -197,7 +199,8 @@ func (k *Keeper[R]) mend(ctx context.Context, missing []R, alarm string) {
 func (k *Keeper[R]) reset() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.read, k.offset, k.current, k.replayed = newChain[R](), 0, false, false
+	k.stale()
+	k.read, k.offset, k.replayed = newChain[R](), 0, false
 }
 
 // lost is called when the topic can no longer be read: what was read holds, and
@@ -208,7 +211,15 @@ func (k *Keeper[R]) lost(why error) {
 	if k.current || k.alarm == "" {
 		k.alarm = "the " + k.noun + " topic cannot be read: what was read of it holds, and a change does not arrive: " + why.Error()
 	}
-	k.current, k.away = false, true
+	k.stale()
+	k.away = true
+}
+
+// stale notes that what holds may be out of date from now on.
+func (k *Keeper[R]) stale() {
+	if k.current {
+		k.current, k.behind = false, time.Now()
+	}
 }
 
 // Standing is how far a Keeper can be relied on.
@@ -217,6 +228,10 @@ type Standing struct {
 	Read    bool   // the topic was read whole once: nothing that was revoked is obeyed
 	Away    bool   // the topic cannot be read now
 	Alarm   string // what is wrong, to be shown; empty when nothing is
+
+	// Age is for how long what holds may be out of date: since the topic was last
+	// followed, or since the start; 0 while Current.
+	Age time.Duration
 }
 
 // Standing reports how far what the Keeper holds can be relied on.
@@ -224,6 +239,9 @@ func (k *Keeper[R]) Standing() Standing {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := Standing{Current: k.current, Read: k.replayed, Away: k.away, Alarm: k.alarm}
+	if !k.current {
+		s.Age = time.Since(k.behind)
+	}
 	if k.unsaved != nil {
 		s.Alarm = "the " + k.noun + " snapshot cannot be written, a restart would go by an older one: " + k.unsaved.Error()
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gnomon-llm/gnomon/schemas"
 	"go.uber.org/goleak"
@@ -285,15 +286,16 @@ func TestATopicThatGoesAwayIsAnAlarmUntilItIsBack(t *testing.T) {
 			topic.signal()
 			topic.mu.Unlock()
 			synctest.Wait()
+			time.Sleep(10 * time.Minute)
 			return k.Standing()
 		}
-		if at := turn(errors.New("connection refused")); at.Current || !at.Away || !at.Read || !strings.Contains(at.Alarm, "connection refused") {
+		if at := turn(errors.New("connection refused")); at.Current || !at.Away || !at.Read || !strings.Contains(at.Alarm, "connection refused") || at.Age < 10*time.Minute {
 			t.Errorf("away: %+v", at)
 		}
 		if len(s.last) != 1 || s.last[0].Mode != schemas.ModeCanary {
 			t.Errorf("while it is away the proxy obeys %+v: what was read holds", s.last)
 		}
-		if at := turn(nil); !at.Current || at.Away || at.Alarm != "" {
+		if at := turn(nil); !at.Current || at.Away || at.Alarm != "" || at.Age != 0 {
 			t.Errorf("back: %+v", at)
 		}
 	})

@@ -92,5 +92,6 @@ func (n *node) registerGauges() {
 		})
 	}
 	alarm("gnomon_policy_alarm", "1 while the policy snapshot stands against the policy topic.", n.keeper.Standing)
+	gauge("gnomon_policy_age_seconds", "For how long the policies that hold may be out of date, because their topic is not followed; 0 while it is.", func() float64 { return n.keeper.Standing().Age.Seconds() })
 	alarm("gnomon_key_alarm", "1 while the key snapshot stands against the key topic.", n.keys.Standing)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -205,6 +206,25 @@ func TestShipWithoutABrokerEndsInTimeAndKeepsWhatItHas(t *testing.T) {
 }
 
 func TestExpiredOffsetsAreSkippedAndSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newSimBroker(1, map[string]int{schemas.TopicRequests: 1})
+		b.calm = true
+		for i := range 5 {
+			b.topics[schemas.TopicRequests][0] = append(b.topics[schemas.TopicRequests][0], simRecord{value: []byte{byte(i)}})
+		}
+		b.first = 3
+		k := b.client(t, Config{})
+		var gaps [][2]int64
+		r := newReader(k, &assignment{k: k, topic: schemas.TopicRequests, next: 1}, 1<<20)
+		r.gap = func(from, to int64) { gaps = append(gaps, [2]int64{from, to}) }
+		msgs, err := r.read(t.Context(), time.Second)
+		if err != nil || len(msgs) != 2 || msgs[0].Offset != 3 || !slices.Equal(gaps, [][2]int64{{1, 3}}) {
+			t.Fatalf("%d messages, missing said to be %v, %v", len(msgs), gaps, err)
+		}
+	})
+}
+
+func TestALogShorterThanWhatWasReadOfItIsReadAnew(t *testing.T) {
 	b := newBroker(t)
 	cfg := b.withTopics()
 	k, err := connect(cfg)

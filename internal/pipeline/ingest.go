@@ -146,8 +146,13 @@ func (w *worker[T]) run(ctx context.Context) error {
 		if err := w.a.commit(ctx, last+1, -1); err != nil {
 			return err
 		}
-		w.metrics.lag.WithLabelValues(w.a.topic, strconv.Itoa(w.a.partition)).Set(float64(max(w.r.end-w.a.next, 0)))
+		w.lag(w.r.end)
 	}
+}
+
+// lag shows how far the partition's end is from what is done with.
+func (w *worker[T]) lag(end int64) {
+	w.metrics.lag.WithLabelValues(w.a.topic, strconv.Itoa(w.a.partition)).Set(float64(max(end-w.a.next, 0)))
 }
 
 // cut gathers the next batch: the planned one where there is one, else what
@@ -222,6 +227,9 @@ func (w *worker[T]) move(ctx context.Context, msgs []Message) error {
 		if ctx.Err() == nil {
 			w.log.note(err)
 			w.metrics.failures.WithLabelValues(w.road.topic).Inc()
+			if _, end, err := w.k.ends(ctx, w.a.topic, w.a.partition); err == nil {
+				w.lag(end) // it grows while nothing is read
+			}
 		}
 		if !wait.wait(ctx) {
 			return ctx.Err()

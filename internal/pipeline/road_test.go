@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,6 +163,36 @@ func TestABatchThatFailsComesBackAsTheSameBatch(t *testing.T) {
 	}
 }
 
+func TestWhileTheStoreRefusesWhatWaitsIsShown(t *testing.T) {
+	b := newBroker(t)
+	cfg := b.withTopics()
+	registry := prometheus.NewRegistry()
+	cfg.Metrics = registry
+	store := newMemory()
+	var takes atomic.Bool
+	store.fail = func(token string, _ int) error {
+		if strings.HasPrefix(token, schemas.TopicRequests) && !takes.Load() {
+			return errStore
+		}
+		return nil
+	}
+	ingesting(t, cfg, store)
+	lag := func() int { return int(counted(t, registry, "gnomon_ingest_lag_messages")) }
+	send := func(from, to int) {
+		var msgs []Message
+		for i := from; i < to; i++ {
+			msgs = append(msgs, eventMessage(t, newEvent(9, uint64(i+1))))
+		}
+		publish(t, cfg, schemas.TopicRequests, msgs...)
+	}
+	send(0, 40)
+	within(t, 20*time.Second, "40 waiting", func() bool { return lag() == 40 })
+	send(40, 100) // nothing is read of these
+	within(t, 30*time.Second, "100 waiting", func() bool { return lag() == 100 })
+	takes.Store(true)
+	within(t, 30*time.Second, "100 rows, none waiting", func() bool { return store.count() == 100 && lag() == 0 })
+}
+
 func TestAKillBetweenInsertAndCommitRepeatsTheSameCut(t *testing.T) {
 	b := newBroker(t)
 	cfg := b.withTopics()
@@ -312,7 +343,7 @@ func counted(t testing.TB, r prometheus.Gatherer, name string) (sum float64) {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() == name {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

@@ -32,8 +32,9 @@ type simBroker struct {
 	commit map[place]simCommit
 	term   int32 // of the consumer group; a commit of an older one is refused
 	asked  map[string]uint64
-	calm   bool // no faults any more
-	away   bool // no broker
+	first  int64 // of every log; what was before it has expired
+	calm   bool  // no faults any more
+	away   bool  // no broker
 
 	// Safeguards of Kafka that gnomon leans on, to be taken away.
 	forgetsPlans bool // commits lose their metadata
@@ -188,7 +189,7 @@ func (b *simBroker) fetch(r *fetch.Request) (*fetch.Response, time.Duration) {
 	out := fetch.ResponsePartition{Partition: p.Partition, HighWatermark: int64(len(log))}
 	wait := time.Duration(0)
 	switch at := p.FetchOffset; {
-	case at < 0 || at > int64(len(log)):
+	case at < b.first || at > int64(len(log)):
 		out.ErrorCode = int16(kafka.OffsetOutOfRange)
 	case at == int64(len(log)):
 		wait = time.Duration(r.MaxWaitTime) * time.Millisecond
@@ -214,7 +215,7 @@ func (b *simBroker) offsets(r *listoffsets.Request) *listoffsets.Response {
 	for _, t := range r.Topics {
 		out := listoffsets.ResponseTopic{Topic: t.Topic}
 		for _, p := range t.Partitions {
-			at := int64(0)
+			at := b.first
 			if p.Timestamp == kafka.LastOffset {
 				at = int64(len(b.topics[t.Topic][p.Partition]))
 			}
