@@ -61,8 +61,9 @@ weights: build ## train the shipped weights anew from graded rows (GRADED=folder
 	@$(BIN) train $(GRADED)/*.jsonl.gz --out classifier/weights.bin
 
 # Chaos prints the schedule of its seed; -bin sets no clock, and needs no other build.
-test-kafka: build ## a seed of chaos and the pipeline's tests on three brokers of Apache Kafka (needs Java 17 and Maven, or skips)
-	@deploy/kafka-test/cluster.sh run sh -c '$(GO) run ./e2e/chaos -bin $(BIN) -kafka $$KAFKA_TEST_DIR -seed 4041 && \
+test-kafka: build ## three proxies and two ingesters on three brokers of Apache Kafka, each killed in turn; a seed of chaos; the pipeline's tests (needs Java 17 and Maven, or skips)
+	@deploy/kafka-test/cluster.sh run sh -c '$(GO) run ./e2e/chaos -bin $(BIN) -kafka $$KAFKA_TEST_DIR -seed 4040 -fault "every process is killed in turn" && \
+		deploy/kafka-test/cluster.sh renew $$KAFKA_TEST_DIR && $(GO) run ./e2e/chaos -bin $(BIN) -kafka $$KAFKA_TEST_DIR -seed 4041 && \
 		$(GO) test -count=1 -timeout 5m ./internal/pipeline'; rc=$$?; \
 	if [ $$rc = 77 ]; then echo "make test-kafka: skipped"; else exit $$rc; fi
 

@@ -169,6 +169,22 @@ var faults = []fault{
 	}},
 }
 
+// inTurn is no part of a seed's draw, and what -fault can name: each proxy and each
+// ingester is killed once, the others being well.
+var inTurn = fault{name: "every process is killed in turn", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
+	for _, p := range w.all() {
+		p.kill()
+		pause(ctx, rnd, 500)
+		if err := p.start(); err != nil {
+			return err
+		}
+		if err := p.until(ctx, time.Minute, p.ready); err != nil {
+			return err
+		}
+	}
+	return nil
+}}
+
 // tail changes the newest segment of a dead proxy's spool.
 func tail(p *process, change func(f *os.File, size int64) error) error {
 	names, err := filepath.Glob(filepath.Join(p.folder("spool"), "*.seg"))
@@ -209,6 +225,9 @@ func pause(ctx context.Context, rnd *rand.Rand, upTo int) {
 // schedule is the faults of a seed: of all there are, or of those alone whose
 // name is given.
 func schedule(rnd *rand.Rand, only string) []fault {
+	if only == inTurn.name {
+		return []fault{inTurn}
+	}
 	among := faults
 	if only != "" {
 		among = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name != only })
