@@ -21,6 +21,7 @@ type fault struct {
 	disk  string // the folder that needs a disk of its own; "": none
 	gone  bool   // may take a proxy's life with all that tells of it: somebody has to declare it
 	once  bool   // after nothing but this each row is sent to the store's table once
+	loads bool   // the load lasts as long as it
 }
 
 func anyFront(w *world, rnd *rand.Rand) *process { return w.fronts[rnd.IntN(len(w.fronts))] }
@@ -171,7 +172,7 @@ var faults = []fault{
 
 // inTurn is no part of a seed's draw, and what -fault can name: each proxy and each
 // ingester is killed once, the others being well.
-var inTurn = fault{name: "every process is killed in turn", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
+var inTurn = fault{name: "every process is killed in turn", loads: true, do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 	for _, p := range w.all() {
 		p.kill()
 		pause(ctx, rnd, 500)

@@ -175,8 +175,15 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 	if err != nil {
 		return c, nil, fmt.Errorf("%w: %w", errNotUp, err)
 	}
-	loadCtx, endLoad := context.WithTimeout(ctx, o.load)
+	sentTwice, err := w.watchTable(plan)
+	if err != nil {
+		return c, nil, err
+	}
+	loadCtx, endLoad := context.WithCancel(ctx)
 	defer endLoad()
+	if !plan[0].loads {
+		defer time.AfterFunc(o.load, endLoad).Stop()
+	}
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
@@ -186,12 +193,6 @@ func run(ctx context.Context, o options, seed uint64) (c counts, told []string, 
 		}
 		l.load(loadCtx, seed, o.workers, fronts)
 	}()
-	sentTwice, err := w.watchTable(plan)
-	if err != nil {
-		endLoad()
-		<-loaded
-		return c, nil, err
-	}
 	told, err = w.suffer(ctx, loadCtx, o.load, plan, rnd)
 	endLoad()
 	<-loaded
@@ -232,6 +233,8 @@ func (w *world) suffer(ctx, loading context.Context, load time.Duration, plan []
 			return told, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
-	<-loading.Done()
+	if !plan[0].loads {
+		<-loading.Done()
+	}
 	return told, nil
 }

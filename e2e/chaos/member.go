@@ -23,13 +23,16 @@ import (
 func joinAndDie(ctx context.Context, w *world, _ *rand.Rand) error {
 	const topic = "gnomon.requests.v1"
 	const group = "gnomon-ingest." + topic
-	addr, err := coordinator(ctx, w.brokers, group)
-	if err != nil {
+	var conn net.Conn
+	err := w.back.until(ctx, 20*time.Second, func() error { // the broker may be on its way back from another fault
+		addr, err := coordinator(ctx, w.brokers, group)
+		if err == nil {
+			conn, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
+		}
 		return err
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNone, err)
 	}
 	defer conn.Close()
 	metadata := append(binary.BigEndian.AppendUint32([]byte{0, 0}, 1), word(topic)...)
@@ -44,13 +47,13 @@ func joinAndDie(ctx context.Context, w *world, _ *rand.Rand) error {
 		body = append(binary.BigEndian.AppendUint32(body, uint32(len(metadata))), metadata...)
 	}
 	const joinGroup = 11
-	if _, err = conn.Write(message(joinGroup, 1, body)); err != nil {
-		return err
+	if _, err := conn.Write(message(joinGroup, 1, body)); err != nil {
+		return fmt.Errorf("%w: %w", errNone, err)
 	}
 	// Its bytes have to be read before the connection ends.
 	_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := conn.Read(make([]byte, 512)); n > 0 {
-		return fmt.Errorf("the broker answered a member at once, though it has others to wait for: %w", errors.Join(errNone, err))
+		return fmt.Errorf("%w: the broker answered at once, so it has no other member to wait for (%v)", errNone, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"math/rand/v2"
 	"net/http"
@@ -54,8 +55,8 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// errNone says that a fault found nothing that it could have gone wrong for.
-var errNone = errors.New("none, for no request was inserted meanwhile")
+// errNone says that a fault came to nothing: it is told, and no failure.
+var errNone = errors.New("it came to nothing")
 
 var relayFaults = []fault{
 	{name: "answers of the store to an ingester are lost", once: true, do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
@@ -65,7 +66,7 @@ var relayFaults = []fault{
 		time.Sleep(time.Duration(500+rnd.IntN(1500)) * time.Millisecond)
 		for w.relay.cut.Load() == before {
 			if time.Now().After(until) {
-				return errNone
+				return fmt.Errorf("%w: no request was inserted meanwhile", errNone)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
