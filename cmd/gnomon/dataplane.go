@@ -18,7 +18,7 @@ import (
 // openProxy opens the spool and makes the data plane over it.
 func (n *node) openProxy() (err error) {
 	host, _ := os.Hostname()
-	n.spool, err = spool.Open(spool.Config{Dir: filepath.Join(n.c.DataDir, "spool"), MaxBytes: int64(n.c.Spool.MaxMB) << 20, Proxy: host + ":" + n.c.DataDir, Log: n.log})
+	n.spool, err = spool.Open(spool.Config{Dir: filepath.Join(n.c.DataDir, "spool"), MaxBytes: int64(n.c.Spool.MaxMB) << 20, SyncEvery: n.c.Spool.SyncEvery, Proxy: host + ":" + n.c.DataDir, Log: n.log})
 	if err != nil {
 		return err
 	}

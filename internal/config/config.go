@@ -101,7 +101,8 @@ type Engine struct {
 
 // Spool configures the local log of events.
 type Spool struct {
-	MaxMB int `koanf:"max_mb"` // bound on disk; past it events are dropped and counted
+	MaxMB     int           `koanf:"max_mb"`     // bound on disk; past it events are dropped and counted
+	SyncEvery time.Duration `koanf:"sync_every"` // fsync by group commit; what is younger than this a power failure may cost
 }
 
 // Provider is one row of the data plane.
@@ -217,7 +218,7 @@ func Default() Config {
 		Kafka:      Kafka{Listen: "127.0.0.1:19092", Partitions: 4, CreateTopics: true},
 		ClickHouse: ClickHouse{Listen: "127.0.0.1:18123"},
 		Engine:     Engine{MemoryMB: 500},
-		Spool:      Spool{MaxMB: 1024},
+		Spool:      Spool{MaxMB: 1024, SyncEvery: 200 * time.Millisecond},
 		Providers: map[string]Provider{
 			"openai":    {Dialect: "openai", BaseURL: "https://api.openai.com", IncludeUsage: true},
 			"anthropic": {Dialect: "anthropic", BaseURL: "https://api.anthropic.com"},

@@ -112,6 +112,7 @@ func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {
 		"proxy.drain_timeout":   c.Proxy.DrainTimeout > 0,
 		"engine.memory_mb":      c.Engine.MemoryMB >= 200,
 		"spool.max_mb":          c.Spool.MaxMB >= 8,
+		"spool.sync_every":      c.Spool.SyncEvery >= time.Millisecond,
 		"observe.days":          c.Observe.Days > 0,
 		"observe.every":         c.Observe.Every > 0,
 	}
