@@ -117,8 +117,6 @@ var clientCases = []struct {
 	{"an insert that is asynchronous and waits is there when it returns", func(ctx context.Context, r *clientRig) {
 		r.no(r.Exec(clickhouse.Context(ctx, clickhouse.WithAsync(true)), "INSERT INTO "+r.table+" VALUES (1, 'a'), (2, 'b')"))
 		r.holds(2)
-		r.no(r.AsyncInsert(ctx, "INSERT INTO "+r.table+" VALUES (?, ?)", true, uint64(3), "c")) //nolint:staticcheck // people still call it
-		r.holds(3)
 	}},
 	{"an insert that is asynchronous and does not wait comes", func(ctx context.Context, r *clientRig) {
 		r.no(r.Exec(clickhouse.Context(ctx, clickhouse.WithAsync(false)), "INSERT INTO "+r.table+" VALUES (1, 'a')"))
