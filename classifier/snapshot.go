@@ -312,6 +312,24 @@ func (s *Snapshot) PolicyFor(workload string) *schemas.Policy {
 	return nil
 }
 
+// Proved reports whether evidence lets a route be acted on, for prompts like those
+// that it is of.
+func (s *Snapshot) Proved(workload, provider, requestModel, candidate string) bool {
+	fact, ok := s.evidence[evidenceKey{workload, provider, requestModel, candidate}]
+	if !ok || fact.stale != schemas.HeldNot || fact.state != schemas.EvidenceReady || fact.profile == nil {
+		return false
+	}
+	_, known := Strangeness(&Features{}, TaskOther, fact.profile)
+	return known
+}
+
+// PolicyOn returns the workload's policy where it speaks of a baseline, as Decide
+// goes by it; nil where there is none. The caller must not write to it.
+func (s *Snapshot) PolicyOn(workload, provider, requestModel string) *schemas.Policy {
+	_, _, policy := s.choose(workload, provider, requestModel)
+	return policy
+}
+
 // Provider returns what is known of a configured provider, or nil. The caller
 // must not write to it.
 func (s *Snapshot) Provider(name string) *Provider { return s.providers[name] }

@@ -261,7 +261,7 @@ func TestWhatIfIsAskedAsTheAddressSays(t *testing.T) {
 	var asked WhatIf
 	c := Config{Project: "acme", Data: newFake(time.Now()), WhatIf: func(_ context.Context, q WhatIf) (*whatif.Result, error) {
 		asked = q
-		return &whatif.Result{Project: q.Project, Notes: []string{"n"}, Workloads: []whatif.Frontier{{Workload: "a/b", Points: []whatif.Point{{Threshold: .3, Evidence: whatif.Nothing}}}}}, nil
+		return &whatif.Result{Project: q.Project, Notes: []string{"n"}, TooFew: []whatif.TooFew{}, Workloads: []whatif.Frontier{{Workload: "a/b", Points: []whatif.Point{{Threshold: .3, Evidence: whatif.Nothing}}}}}, nil
 	}}
 	h, err := New(c)
 	if err != nil {

@@ -84,8 +84,11 @@ func (s *server) workload(ctx context.Context, project, name string) (*workload,
 			return w, err
 		}
 	}
-	return nil, &Error{Kind: NotFound, Code: "unknown_workload", Message: "There is no workload " + name + " in project " + project + ".",
-		Hint: "Send a request with x-gnomon-feature: " + name + ", or look at the list of workloads."}
+	known := make([]string, len(ws))
+	for i, w := range ws {
+		known[i] = w.Workload
+	}
+	return nil, Unknown(project, name, known)
 }
 
 // gather joins traffic, verdicts and accepted policies by workload.

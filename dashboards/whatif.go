@@ -97,6 +97,12 @@ func (s *server) whatIfFragment(w http.ResponseWriter, r *http.Request) {
 	var d struct {
 		Frontier *whatif.Frontier
 		Drawn    bool // some threshold that routes has a figure for quality
+		Few      uint64
+		Least    int
+	}
+	d.Least = whatif.MinRequests
+	if len(answer.TooFew) > 0 {
+		d.Few = answer.TooFew[0].Requests
 	}
 	if len(answer.Workloads) > 0 {
 		d.Frontier = &answer.Workloads[0]

@@ -29,6 +29,7 @@ type Cell struct {
 	Class                            uint16 // of the prompt's length: index of the first size that holds it
 	Day                              time.Time
 	Lost                             bool
+	Novel                            bool // recorded as held for being novel: by the evidence of then
 	Priced                           bool // its baseline has a price, and nothing in it was audio
 
 	Requests  uint64

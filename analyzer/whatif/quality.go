@@ -30,7 +30,7 @@ const level = 0.95
 // qualities are what the evaluations say of each route, up to each bucket. Grades without a sampling probability
 // speak for nobody but themselves, and are left out, as in verdicts; so are pairs
 // of other scores than those in force.
-func (w *world) qualities(evals []schemas.Evaluation) map[route][]estimate {
+func (w *world) qualities(evals []schemas.Evaluation) map[route]judged {
 	all, scorer := map[route][]pair{}, w.scorer()
 	for i := range evals {
 		e := &evals[i]
@@ -41,9 +41,9 @@ func (w *world) qualities(evals []schemas.Evaluation) map[route][]estimate {
 		key := route{e.Workload, e.Provider, e.RequestModel, e.Candidate}
 		all[key] = append(all[key], pair{w.bucketOf(e.Score), clusterOf(e), 1 / *p, float64(e.QualityCandidate) - float64(e.QualityBaseline)})
 	}
-	out := map[route][]estimate{}
+	out := map[route]judged{}
 	for key, pairs := range all {
-		out[key] = upToEach(pairs, len(w.bounds))
+		out[key] = judgedOf(pairs, len(w.bounds))
 	}
 	return out
 }
@@ -54,6 +54,36 @@ func (w *world) scorer() schemas.Scorer {
 		return classifier.Builtin().Scorer()
 	}
 	return w.Parts.Model.Scorer()
+}
+
+// judged is what pairs say of one route, and of which scores.
+type judged struct {
+	upTo            []estimate // by bucket
+	pairs           []int      // in each bucket; the last is beyond all bounds
+	lowest, highest int        // buckets with a pair
+}
+
+func judgedOf(pairs []pair, buckets int) judged {
+	g := judged{upTo: upToEach(pairs, buckets), pairs: make([]int, buckets+1), lowest: buckets}
+	for i := range pairs {
+		b := min(pairs[i].bucket, buckets)
+		g.pairs[b]++
+		g.lowest, g.highest = min(g.lowest, b), max(g.highest, b)
+	}
+	return g
+}
+
+// place says what the scores of a bucket have to do with those that were graded.
+func (g *judged) place(bucket int) Evidence {
+	switch {
+	case g.pairs[bucket] > 0:
+		return Measured
+	case bucket < g.lowest:
+		return Assumed
+	case bucket < g.highest:
+		return Interpolated
+	}
+	return Nothing
 }
 
 func clusterOf(e *schemas.Evaluation) string {
@@ -90,7 +120,6 @@ type estimate struct {
 	mean, se float64
 	pairs    int
 	clusters int
-	highest  int // bucket with a pair
 }
 
 // upToEach estimates, for each bucket, the mean difference of the requests up to
@@ -115,7 +144,7 @@ func upToEach(pairs []pair, buckets int) []estimate {
 			weights[i] += p.weight
 			sums[i] += p.weight * p.diff
 			sw, swd = sw+p.weight, swd+p.weight*p.diff
-			e.pairs, e.highest = e.pairs+1, p.bucket
+			e.pairs++
 		}
 		if e.clusters = len(sums); e.clusters > 1 {
 			e.mean = swd / sw
@@ -133,31 +162,39 @@ func upToEach(pairs []pair, buckets int) []estimate {
 }
 
 // quality fills in what is known of a point: routed are the requests by route
-// and bucket, total all of the workload's.
-func (p *Point) quality(routed map[route][]uint64, known map[route][]estimate, bucket int, total uint64) {
-	var mean, variance float64
-	var all, covered uint64
+// and bucket, total all of the workload's. Requests at scores without a pair are
+// in the mean as if they were like the others, and in the interval as anything
+// from all worse to all better: that holds whatever they are.
+func (p *Point) quality(routed map[route][]uint64, known map[route]judged, bucket int, total uint64) {
+	var mean, variance, unseen float64
+	var all uint64
+	in := map[Evidence]uint64{}
 	df := math.Inf(1)
 	for key, by := range routed {
+		g, some := known[key]
 		var e estimate
-		if of := known[key]; bucket < len(of) {
-			e = of[bucket]
+		if some && bucket < len(g.upTo) {
+			e = g.upTo[bucket]
 		}
-		n, in := uint64(0), uint64(0)
+		n, here := uint64(0), uint64(0)
 		for b := 0; b <= bucket && b < len(by); b++ {
 			n += by[b]
-			if e.clusters >= minClusters && b <= e.highest {
-				in += by[b]
+			if e.clusters >= minClusters {
+				place := g.place(b)
+				in[place] += by[b]
+				if place == Measured {
+					here += by[b]
+				}
 			}
 		}
 		all += n
+		unseen += float64(n-here) / float64(total)
 		if n == 0 || e.clusters < minClusters {
 			continue
 		}
 		p.Pairs += e.pairs
-		covered += in
-		share := float64(n) / float64(total)
-		mean += share * e.mean
+		mean += float64(n) / float64(total) * e.mean
+		share := float64(here) / float64(total)
 		variance += share * share * e.se * e.se
 		df = min(df, float64(e.clusters-1))
 	}
@@ -165,18 +202,25 @@ func (p *Point) quality(routed map[route][]uint64, known map[route][]estimate, b
 		p.Quality, p.Evidence, p.Covered = &schemas.Interval{Level: level}, Measured, 1 // nothing moves, nothing changes
 		return
 	}
-	p.Covered = float64(covered) / float64(all)
+	share := func(e Evidence) float64 { return float64(in[e]) / float64(all) }
+	p.Covered, p.Between, p.Below = share(Measured), share(Interpolated), share(Assumed)
 	switch {
-	case covered == 0:
+	case p.Covered == 0:
 		p.Evidence = Nothing
-	case p.Covered < mostly:
-		p.Evidence = Partly
+		return
+	case p.Covered >= mostly:
+		p.Evidence = Measured
+	case p.Covered+p.Between >= mostly:
+		p.Evidence = Interpolated
+	case p.Covered+p.Between+p.Below >= mostly:
+		p.Evidence = Assumed
 	default:
-		half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: df}.Quantile((1+level)/2) * math.Sqrt(variance)
-		p.Evidence, p.Quality = Measured, &schemas.Interval{Point: mean, Lo: max(-1, mean-half), Hi: min(1, mean+half), Level: level}
+		p.Evidence = Partly
+		return
 	}
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: df}.Quantile((1+level)/2)*math.Sqrt(variance) + unseen
+	p.Quality = &schemas.Interval{Point: mean, Lo: max(-1, mean-half), Hi: min(1, mean+half), Level: level}
 }
 
-// mostly is the share of the routed requests that has to lie where pairs were
-// graded.
+// mostly is the share of the routed requests that makes a point's label.
 const mostly = 0.95

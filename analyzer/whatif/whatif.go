@@ -3,6 +3,7 @@ package whatif
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -22,13 +23,15 @@ type Question struct {
 	Workload   string    // empty: all
 
 	// Parts are the ladders to ask about, what models can do, where they are and
-	// what they cost; and the policies in force and the draft threshold, for
-	// today's point; and the evidence, for what it makes expect of a request.
+	// what they cost; and the policies in force, the draft threshold, the names and
+	// the evidence, for today's point; the evidence for what it makes expect of a
+	// request, too.
 	Parts  classifier.Parts
 	Prices *savings.Book
 }
 
-// gridSteps cut 0 to 1 where no threshold was named.
+// gridSteps cut 0 to 1: the ranges of scores in which a graded pair speaks for the
+// requests, and the thresholds where none was named.
 const gridSteps = 20
 
 // world is a question with its buckets.
@@ -41,7 +44,7 @@ type world struct {
 	would      *classifier.Snapshot // the policy that never ran, at threshold 1
 	today      *classifier.Snapshot // what is in force
 	lengths    map[route]projection.Length
-	known      map[route][]estimate
+	known      map[route]judged
 	expect     map[route]schemas.Calibration
 }
 
@@ -60,7 +63,10 @@ func Ask(ctx context.Context, log Log, q Question) (*Result, error) {
 	w.known, w.lengths = w.qualities(evals), lengths(evals)
 	w.expect = w.calibrations()
 	w.snapshots()
-	r := w.answer(cells)
+	r, err := w.answer(cells)
+	if err != nil {
+		return nil, err
+	}
 	r.Elapsed = time.Since(began)
 	r.Seconds = r.Elapsed.Seconds()
 	return r, nil
@@ -68,14 +74,16 @@ func Ask(ctx context.Context, log Log, q Question) (*Result, error) {
 
 func newWorld(q Question) *world {
 	w := &world{Question: q, asked: map[int]bool{}}
+	var grid []float64
+	for i := range gridSteps {
+		grid = append(grid, float64(i+1)/gridSteps)
+	}
 	shown := slices.Clone(q.Thresholds)
 	if len(shown) == 0 {
-		for i := range gridSteps {
-			shown = append(shown, float64(i+1)/gridSteps)
-		}
-		shown = append(shown, q.Parts.DraftThreshold)
+		shown = append(slices.Clone(grid), q.Parts.DraftThreshold)
 	}
-	all := slices.Clone(shown)
+	// The grid is looked at whatever is asked: where pairs were graded is said by it.
+	all := append(slices.Clone(shown), grid...)
 	for i := range q.Parts.Policies {
 		all = append(all, q.Parts.Policies[i].Threshold)
 	}
@@ -127,35 +135,43 @@ func (w *world) snapshots() {
 	if w.Prices != nil {
 		p.Prices = w.Prices
 	}
-	p.Evidence = nil
+	w.today = classifier.NewSnapshot(p)
+	p.Evidence, p.Policies, p.DraftThreshold = nil, nil, 1
 	for key, l := range w.lengths {
 		p.Evidence = append(p.Evidence, classifier.Evidence{Workload: key.workload, Provider: key.provider, RequestModel: key.model, Candidate: key.candidate, OutputRatio: l.Ratio})
 	}
-	w.today = classifier.NewSnapshot(p)
-	p.Policies, p.DraftThreshold = nil, 1
 	w.would = classifier.NewSnapshot(p)
 }
 
-// answer sums the cells to frontiers.
-func (w *world) answer(cells []Cell) *Result {
-	r := &Result{Project: w.Project, Workloads: []Frontier{}, Ladders: []LadderOf{}, Notes: notes}
+// answer sums the cells to frontiers. It is an UnknownError where the log has
+// nothing of the workload asked for.
+func (w *world) answer(cells []Cell) (*Result, error) {
+	r := &Result{Project: w.Project, Workloads: []Frontier{}, TooFew: []TooFew{}, Ladders: []LadderOf{}, Notes: notes}
 	for _, l := range w.Parts.Ladders {
 		r.Ladders = append(r.Ladders, LadderOf{l.Baseline, l.Candidates})
 	}
-	by := map[string][]*Cell{}
+	by, names := map[string][]*Cell{}, map[string]bool{}
 	for i := range cells {
 		c := &cells[i]
 		r.Requests += c.Requests
 		r.Simulated = r.Simulated || c.Simulated
+		names[c.Workload] = true
 		if w.Workload == "" || c.Workload == w.Workload {
 			by[c.Workload] = append(by[c.Workload], c)
 		}
+	}
+	if w.Workload != "" && !names[w.Workload] {
+		return nil, &UnknownError{w.Workload, slices.Sorted(maps.Keys(names))}
 	}
 	days := fullDays(cells, w.From, w.To)
 	if len(days) > 0 {
 		r.From, r.To = days[0], days[len(days)-1].AddDate(0, 0, 1)
 	}
 	for name, list := range by {
+		if n := requestsOf(list); n < MinRequests {
+			r.TooFew = append(r.TooFew, TooFew{name, n})
+			continue
+		}
 		if f := w.frontier(name, list, days); f.Routable > 0 {
 			r.Workloads = append(r.Workloads, f)
 		}
@@ -166,7 +182,15 @@ func (w *world) answer(cells []Cell) *Result {
 		}
 		return strings.Compare(a.Workload, b.Workload)
 	})
-	return r
+	slices.SortFunc(r.TooFew, func(a, b TooFew) int { return strings.Compare(a.Workload, b.Workload) })
+	return r, nil
+}
+
+func requestsOf(cells []*Cell) (n uint64) {
+	for _, c := range cells {
+		n += c.Requests
+	}
+	return n
 }
 
 // most is the largest saving of a frontier.
@@ -184,6 +208,8 @@ var notes = []string{
 	"Requested output ceilings are not part of the sums: a request that asks for more than a candidate can give is counted as routable.",
 	"Adequate is of the routed requests: the calibrated chance that the candidate's answer is no worse, as proxies record it; a forecast.",
 	"Quality is over all requests of a workload, from graded pairs weighted by the inverse of their probability, intervals over sessions at 95 %; not safe under peeking.",
+	"Measured is what has scores with graded pairs. Interpolated: scores between those; assumed: below all of them; both stand in the interval as anything from all worse to all better.",
+	"Today's point is of the policies in force with their holds. A prompt recorded before there was evidence is taken for a familiar one.",
 }
 
 // fullDays are the days that the period and the log hold whole.
@@ -243,7 +269,7 @@ func (w *world) frontier(name string, cells []*Cell, days []time.Time) Frontier 
 		}
 	}
 	f.Days = len(active)
-	would := w.tally(cells, w.would, index)
+	would := w.tally(cells, w.would, index, nil)
 	f.Routable = would.routable
 	for c := range would.candidates {
 		f.Candidates = append(f.Candidates, c)
@@ -264,8 +290,9 @@ func (w *world) frontier(name string, cells []*Cell, days []time.Time) Frontier 
 }
 
 // tally asks the decision about each cell, once: at the lowest score, so that
-// the threshold alone is left open.
-func (w *world) tally(cells []*Cell, s *classifier.Snapshot, index map[time.Time]int) *tally {
+// the threshold alone is left open. What moves has to be permitted, too; nil
+// permits everything.
+func (w *world) tally(cells []*Cell, s *classifier.Snapshot, index map[time.Time]int, permit func(c *Cell, candidate string) bool) *tally {
 	t := &tally{routed: map[route][]uint64{}, candidates: map[string]bool{}}
 	for range w.bounds {
 		t.saved, t.cold = append(t.saved, make([]float64, len(index))), append(t.cold, make([]float64, len(index)))
@@ -284,7 +311,7 @@ func (w *world) tally(cells []*Cell, s *classifier.Snapshot, index map[time.Time
 			continue
 		}
 		saved, cold, ok := w.saving(c, provider, model)
-		if !ok {
+		if !ok || permit != nil && !permit(c, d.Route) {
 			continue
 		}
 		t.routable += c.Requests
@@ -387,54 +414,13 @@ func (w *world) point(t *tally, bucket int, total uint64, days []time.Time) Poin
 	return p
 }
 
-// todayOf is what the policy in force does: nothing while it observes.
-func (w *world) todayOf(name string, cells []*Cell, index map[time.Time]int, days []time.Time, total uint64) Point {
-	p := w.today.PolicyFor(name)
-	if p == nil || p.Mode != schemas.ModeCanary && p.Mode != schemas.ModeLive {
-		still := Point{Threshold: w.Parts.DraftThreshold, Mode: schemas.ModeObserve}
-		if p != nil {
-			still.Mode = p.Mode
-		}
-		still.quality(nil, nil, 0, total)
-		return still
-	}
-	bound, some := highest(p.Threshold)
-	bucket, found := slices.BinarySearch(w.bounds, bound)
-	if !some || !found {
-		return Point{Threshold: p.Threshold, Mode: p.Mode, Evidence: Nothing}
-	}
-	now := w.point(w.tally(cells, w.today, index), bucket, total, days)
-	const all = 10_000
-	now.Threshold, now.Mode, now.Treated = p.Threshold, p.Mode, float64(all-int(p.Control))*float64(p.Share)/all/all
-	now.scale(now.Treated)
-	return now
-}
-
-// scale has only a share of the sessions treated.
-func (p *Point) scale(share float64) {
-	money := func(n schemas.NanoUSD) schemas.NanoUSD {
-		return schemas.NanoUSD(math.Round(float64(n) * share))
-	}
-	p.Routed = uint64(math.Round(float64(p.Routed) * share))
-	p.RoutedShare *= share
-	p.SavingMonth, p.SavingCold = money(p.SavingMonth), money(p.SavingCold)
-	for _, b := range []*schemas.NanoUSD{p.SavingLo, p.SavingHi} {
-		if b != nil {
-			*b = money(*b)
-		}
-	}
-	if q := p.Quality; q != nil {
-		q.Point, q.Lo, q.Hi = q.Point*share, q.Lo*share, q.Hi*share
-	}
-}
-
-// beaten marks the points that another one of known quality beats.
+// beaten marks the points that another one of measured quality beats.
 func beaten(points []Point) {
 	for i := range points {
 		p := &points[i]
 		for k := range points {
 			o := &points[k]
-			if k == i || o.Quality == nil || o.SavingMonth < p.SavingMonth {
+			if k == i || o.Quality == nil || o.Evidence != Measured || o.SavingMonth < p.SavingMonth {
 				continue
 			}
 			worse := p.Quality != nil && o.Quality.Point >= p.Quality.Point

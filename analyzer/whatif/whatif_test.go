@@ -3,9 +3,11 @@ package whatif
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -216,6 +218,29 @@ func TestQualityIsSaidWherePairsWereGradedAndNowhereElse(t *testing.T) {
 			t.Errorf("at %.2f: %+v, want about %.3f", p.Threshold, *p.Quality, want*share)
 		}
 	}
+	// Scores that nobody graded are in the interval as anything: here their
+	// candidate fails always, and the interval holds that, too.
+	l.evals = slices.DeleteFunc(graded(4000, 1), func(e schemas.Evaluation) bool { return e.Score < .2 || e.Score > .4 && e.Score < .7 })
+	gaps, err := Ask(t.Context(), l, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	points = gaps.Workloads[0].Points
+	for i, want := range []Evidence{Assumed, Assumed, Assumed, Assumed} {
+		p := points[i]
+		unseen := (1 - p.Covered) * p.RoutedShare
+		if p.Evidence != want || p.Quality == nil || p.Quality.Lo > p.Quality.Point-unseen || p.Quality.Hi < p.Quality.Point+unseen-1e-9 || p.Below < .15 || i > 1 && p.Between < .25 || p.Covered > .85 {
+			t.Errorf("at %.2f: %+v %+v", p.Threshold, p, p.Quality)
+		}
+	}
+	l.evals = slices.DeleteFunc(graded(4000, 1), func(e schemas.Evaluation) bool { return e.Score > .4 && e.Score < .7 })
+	between, err := Ask(t.Context(), l, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := between.Workloads[0].Points[3]; p.Evidence != Interpolated || p.Quality == nil || p.Below > 0 || p.Between < .2 {
+		t.Errorf("%+v", p)
+	}
 	l.evals = graded(2000, .5) // as rehearsal under a draft of .5 leaves it
 	half, err := Ask(t.Context(), l, q)
 	if err != nil {
@@ -252,7 +277,7 @@ func TestIntervalsOfQualityHoldTheTruthAboutAsOftenAsTheySay(t *testing.T) {
 		}
 		var p Point
 		key := route{"w", "p", "m", "c"}
-		p.quality(map[route][]uint64{key: {100}}, map[route][]estimate{key: upToEach(pairs, 1)}, 0, 100)
+		p.quality(map[route][]uint64{key: {100}}, map[route]judged{key: judgedOf(pairs, 1)}, 0, 100)
 		if p.Quality != nil && p.Quality.Lo <= -.18 && p.Quality.Hi >= -.18 {
 			held++
 		}
@@ -275,7 +300,7 @@ func TestTodayIsWhatIsInForce(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	q.Parts.Policies = []schemas.Policy{{Project: "p", Workload: "a", Version: 1, Mode: schemas.ModeCanary, Candidate: "openai/gpt-4o-mini", RequestModel: "gpt-4o", Threshold: .5, Share: 5000, Control: 500, Salt: []byte("s")}}
+	q.Parts.Policies = []schemas.Policy{{Project: "p", Workload: "a", Version: 1, Mode: schemas.ModeCanary, Candidate: "openai/gpt-4o-mini", RequestModel: "gpt-4o", Threshold: .5, Share: 5000, Control: 500, Override: true, Salt: []byte("s")}}
 	live, err := Ask(t.Context(), l, q)
 	if err != nil {
 		t.Fatal(err)
@@ -291,6 +316,74 @@ func TestTodayIsWhatIsInForce(t *testing.T) {
 		if f.Today.Routed > f.Points[0].Routed/2 {
 			t.Errorf("today moves %d, the whole would be %d", f.Today.Routed, f.Points[0].Routed)
 		}
+	}
+}
+
+// TestTodayIsWhatThePoliciesReallyDo has a policy in force, and what it moves by
+// the evidence, the model and the novelty of each request.
+func TestTodayIsWhatThePoliciesReallyDo(t *testing.T) {
+	profile := schemas.Profile{Features: classifier.Version, Pairs: 50, Middle: make([]int32, classifier.ShapeSize), Scale: make([]uint32, classifier.ShapeSize), Bound: 1}
+	ready := classifier.Evidence{Workload: "a", Provider: "openai", Scorer: classifier.Builtin().Scorer(), RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", State: schemas.EvidenceReady, Profile: profile}
+	collecting, unlike, stale := ready, ready, ready
+	stale.Scorer.Version--
+	collecting.State = schemas.EvidenceCollecting
+	unlike.Profile = schemas.Profile{}
+	canary := schemas.Policy{Project: "p", Workload: "a", Version: 1, Mode: schemas.ModeLive, Candidate: "openai/gpt-4o-mini", RequestModel: "gpt-4o", Threshold: .5, Share: 10_000, Salt: []byte("s")}
+	forced, both := canary, canary
+	forced.Override = true
+	both.RequestModel, both.Override = "", true
+	for _, tt := range []struct {
+		name              string
+		policy            schemas.Policy
+		evidence          []classifier.Evidence
+		novel             bool // a third of the log is recorded as novel
+		routed            float64
+		unproved, novelty bool
+	}{
+		{"evidence is ready: the model it speaks of moves", canary, []classifier.Evidence{ready}, false, 1, false, false},
+		{"without evidence nothing moves", canary, nil, false, 0, true, false},
+		{"while evidence collects nothing moves", canary, []classifier.Evidence{collecting}, false, 0, true, false},
+		{"evidence that does not know its prompts moves nothing", canary, []classifier.Evidence{unlike}, false, 0, true, false},
+		{"evidence of other scores moves nothing", canary, []classifier.Evidence{stale}, false, 0, true, false},
+		{"what was novel stays", canary, []classifier.Evidence{ready}, true, 2. / 3, false, true},
+		{"an override asks for no evidence, and minds nothing novel", forced, nil, true, 1, false, false},
+		{"a policy for every model moves both", both, nil, false, 2, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, q := traffic(t, 6000), question(t)
+			would := 0.0 // of gpt-4o, up to the threshold
+			for i := range l.requests {
+				r := &l.requests[i]
+				r.cell.Novel = tt.novel && i%3 == 0
+				if c := &r.cell; c.Workload == "a" && c.RequestModel == "gpt-4o" && !c.Bypassed && c.Gates&schemas.GateServerState == 0 && r.score <= 32_767 {
+					would++
+				}
+			}
+			q.Parts.Policies, q.Parts.Evidence, q.Workload = []schemas.Policy{tt.policy}, tt.evidence, "a"
+			got, err := Ask(t.Context(), l, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := got.Workloads[0].Today
+			if math.Abs(float64(p.Routed)-tt.routed*would) > .1*would || p.HeldEvidence > 0 != tt.unproved || p.HeldNovel > 0 != tt.novelty || p.SavingMonth > 0 != (tt.routed > 0) {
+				t.Errorf("%d of %.0f routed, %d held for evidence, %d as novel", p.Routed, would, p.HeldEvidence, p.HeldNovel)
+			}
+		})
+	}
+}
+
+func TestAWorkloadThatIsNotThereOrHardlyIsSaid(t *testing.T) {
+	l, q := traffic(t, 3000), question(t)
+	q.Workload = "aa"
+	var unknown *UnknownError
+	if _, err := Ask(t.Context(), l, q); !errors.As(err, &unknown) || unknown.Workload != "aa" || fmt.Sprint(unknown.Known) != "[a b]" {
+		t.Errorf("%v", err)
+	}
+	q.Workload = ""
+	l.requests = append(only(l, "gpt-4o").requests[:7], traffic(t, 0).requests...)
+	r, err := Ask(t.Context(), l, q)
+	if err != nil || len(r.Workloads) != 0 || len(r.TooFew) != 1 || r.TooFew[0] != (TooFew{"a", 7}) {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -74,17 +74,23 @@ func (s *snapshots) setPolicies(all []schemas.Policy) {
 func (s *snapshots) setNames(all []schemas.Naming) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var names []classifier.Name
-	for _, n := range all {
-		if n.Project == s.parts.Project && n.Name != "" {
-			names = append(names, classifier.Name{Found: n.Workload, Name: n.Name})
-		}
-	}
+	names := namesIn(all, s.parts.Project)
 	if slices.Equal(names, s.parts.Names) {
 		return
 	}
 	s.parts.Names = names
 	s.rebuild()
+}
+
+// namesIn are what discovered workloads of a project are called, as a Snapshot
+// has them.
+func namesIn(all []schemas.Naming, project string) (names []classifier.Name) {
+	for _, n := range all {
+		if n.Project == project && n.Name != "" {
+			names = append(names, classifier.Name{Found: n.Workload, Name: n.Name})
+		}
+	}
+	return names
 }
 
 // setKnowledge takes what a configuration says of routes and scores.
@@ -170,21 +176,26 @@ func (s *snapshots) rebuild() {
 		if r.Provider == "" { // of a build that did not tell providers apart; the analyzer says it again
 			continue
 		}
-		e := classifier.Evidence{Workload: r.Workload, Provider: r.Provider, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio,
-			Scorer: r.Scorer, Members: r.Members}
-		if r.Adequacy != nil {
-			e.Adequacy = *r.Adequacy
-		}
-		if r.Profile != nil {
-			e.Profile = *r.Profile
-		}
-		parts.Evidence = append(parts.Evidence, e)
+		parts.Evidence = append(parts.Evidence, evidenceIn(&r))
 	}
 	next := classifier.NewSnapshot(parts)
 	s.current.Store(next)
 	if s.keep != nil {
 		s.keep(next)
 	}
+}
+
+// evidenceIn is a record as a Snapshot has it.
+func evidenceIn(r *schemas.EvidenceRecord) classifier.Evidence {
+	e := classifier.Evidence{Workload: r.Workload, Provider: r.Provider, RequestModel: r.RequestModel, Candidate: r.Candidate, State: r.State, OutputRatio: r.OutputRatio,
+		Scorer: r.Scorer, Members: r.Members}
+	if r.Adequacy != nil {
+		e.Adequacy = *r.Adequacy
+	}
+	if r.Profile != nil {
+		e.Profile = *r.Profile
+	}
+	return e
 }
 
 // save keeps the evidence for a start without a broker; mu is held. Where the

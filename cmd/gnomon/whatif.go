@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -27,16 +29,14 @@ func (n *node) whatIf(ctx context.Context, ask dashboards.WhatIf) (*whatif.Resul
 	}
 	parts := classifier.Parts{
 		Project: ask.Project, Ladders: slices.Clone(ladders(n.live.Load())), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
-		Policies: n.keeper.Latest(), DraftThreshold: n.c.Proxy.DraftThreshold, Model: n.snapshots.get().Model(),
+		Policies: n.keeper.Latest(), DraftThreshold: n.c.Proxy.DraftThreshold, Model: n.snapshots.get().Model(), Names: namesIn(n.names.Latest(), ask.Project),
 	}
 	verdicts, err := reader.Verdicts(ctx, ask.Project)
 	if err != nil {
 		return nil, err
 	}
 	for i := range verdicts {
-		if v := &verdicts[i]; v.Quality.Adequacy != nil {
-			parts.Evidence = append(parts.Evidence, classifier.Evidence{Workload: v.Workload, Provider: v.Provider, RequestModel: v.RequestModel, Candidate: v.Candidate, Adequacy: *v.Quality.Adequacy, Scorer: v.Scorer})
-		}
+		parts.Evidence = append(parts.Evidence, evidenceIn(evidenceOf(&verdicts[i])))
 	}
 	for _, l := range ask.Ladders {
 		parts.Ladders = slices.DeleteFunc(parts.Ladders, func(have classifier.Ladder) bool { return have.Baseline == l.Baseline })
@@ -49,7 +49,15 @@ func (n *node) whatIf(ctx context.Context, ask dashboards.WhatIf) (*whatif.Resul
 	if q.To.IsZero() {
 		q.To = time.Now().UTC().AddDate(0, 0, 1)
 	}
-	return whatif.Ask(ctx, reader, q)
+	if ask.Workload != "" {
+		q.Workload = cmp.Or(n.nameActions().called(ask.Project, ask.Workload), ask.Workload)
+	}
+	r, err := whatif.Ask(ctx, reader, q)
+	var unknown *whatif.UnknownError
+	if errors.As(err, &unknown) {
+		return nil, dashboards.Unknown(ask.Project, ask.Workload, unknown.Known)
+	}
+	return r, err
 }
 
 func (a *app) whatIfCmd() *cobra.Command {
@@ -126,6 +134,10 @@ func whatIfQuery(p *period, thresholds []float64, ladders []string, workload str
 
 // writeWhatIf prints the frontier of each workload; of a grid every second step.
 func writeWhatIf(w io.Writer, r *whatif.Result, all bool) {
+	if len(r.Workloads) == 0 && len(r.TooFew) > 0 {
+		writeTooFew(w, r)
+		return
+	}
 	if len(r.Workloads) == 0 {
 		fmt.Fprintf(w, "%s: nothing to say: of %s requests none could go to a cheaper model of the ladder.\n", r.Project, report.Count(int64(r.Requests)))
 		return
@@ -149,8 +161,20 @@ func writeWhatIf(w io.Writer, r *whatif.Result, all bool) {
 		fmt.Fprintf(w, "  today: %s\n", todayWords(&f.Today))
 	}
 	fmt.Fprintln(w)
+	writeTooFew(w, r)
 	for _, note := range r.Notes {
 		fmt.Fprintln(w, " ", note)
+	}
+}
+
+// writeTooFew says of which workloads nothing is projected.
+func writeTooFew(w io.Writer, r *whatif.Result) {
+	for _, f := range r.TooFew {
+		noun := "requests are"
+		if f.Requests == 1 {
+			noun = "request is"
+		}
+		fmt.Fprintf(w, "  %s: %s %s too few to project from: it takes %d.\n", f.Workload, report.Count(int64(f.Requests)), noun, whatif.MinRequests)
 	}
 }
 
@@ -188,6 +212,12 @@ func evidenceWords(p *whatif.Point) string {
 		return "no graded pair: the classifier's score alone"
 	case whatif.Partly:
 		return fmt.Sprintf("pairs for %.0f %% of it", 100*p.Covered)
+	case whatif.Interpolated, whatif.Assumed:
+		text := fmt.Sprintf("%s: %s pairs for %.0f %%, %.0f %% between them", p.Evidence, report.Count(int64(p.Pairs)), 100*p.Covered, 100*p.Between)
+		if p.Below > 0 {
+			text += fmt.Sprintf(", %.0f %% below all of them", 100*p.Below)
+		}
+		return text
 	}
 	return report.Count(int64(p.Pairs)) + " pairs"
 }
@@ -196,5 +226,14 @@ func todayWords(p *whatif.Point) string {
 	if p.Mode != schemas.ModeCanary && p.Mode != schemas.ModeLive {
 		return string(p.Mode) + ": every request goes to the model it asks for."
 	}
-	return fmt.Sprintf("%s, threshold %.3g, %.3g %% of the sessions: %s a month, %s.", p.Mode, p.Threshold, 100*p.Treated, savingOf(p), qualityOf(p))
+	text := fmt.Sprintf("%s, threshold %.3g, %.3g %% of the sessions: %s a month, %s.", p.Mode, p.Threshold, 100*p.Treated, savingOf(p), qualityOf(p))
+	for _, held := range []struct {
+		n   uint64
+		why string
+	}{{p.HeldEvidence, "for want of evidence"}, {p.HeldNovel, "as novel"}} {
+		if held.n > 0 {
+			text += fmt.Sprintf(" %s requests it would move are held %s.", report.Count(int64(held.n)), held.why)
+		}
+	}
+	return text
 }

@@ -23,14 +23,14 @@ func (s *Store) WhatIf(ctx context.Context, project string, from, to time.Time, 
 	}
 	sql := `SELECT ` + g.of("workload") + ` AS workload, ` + baseProvider + ` AS p, request_model, dialect, operation, service_tier, bypassed, baseline_reject = ` + fmt.Sprint(uint16(schemas.RejectClassifier)) + ` AS failed, gates,
     ` + placeOf("toUInt32(round(score * 65535))", scores) + ` AS bucket, ` + placeOf("input_tokens", sizes) + ` AS class, toStartOfDay(ts) AS day,
-    status = 'lost' AS lost, baseline_cost IS NOT NULL AND audio_input_tokens + audio_output_tokens = 0 AS priced,
+    status = 'lost' AS lost, held = '` + string(schemas.HeldNovel) + `' AS novel, baseline_cost IS NOT NULL AND audio_input_tokens + audio_output_tokens = 0 AS priced,
     count(), max(input_tokens), sum(input_tokens), sum(cache_read_tokens), sum(cache_write_tokens), sum(cache_write_1h_tokens), sum(output_tokens),
     sum(ifNull(baseline_cost, 0)), max(simulated)
 FROM gnomon.requests FINAL WHERE ` + between + `
-GROUP BY workload, p, request_model, dialect, operation, service_tier, bypassed, failed, gates, bucket, class, day, lost, priced`
+GROUP BY workload, p, request_model, dialect, operation, service_tier, bypassed, failed, gates, bucket, class, day, lost, novel, priced`
 	cells, err := query(ctx, s, "what would have been", sql, func(row scanner) (c whatif.Cell, err error) {
 		var gates uint64
-		err = row.Scan(&c.Workload, &c.Provider, &c.RequestModel, &c.Dialect, &c.Operation, &c.Tier, &c.Bypassed, &c.Failed, &gates, &c.Bucket, &c.Class, &c.Day, &c.Lost, &c.Priced,
+		err = row.Scan(&c.Workload, &c.Provider, &c.RequestModel, &c.Dialect, &c.Operation, &c.Tier, &c.Bypassed, &c.Failed, &gates, &c.Bucket, &c.Class, &c.Day, &c.Lost, &c.Novel, &c.Priced,
 			&c.Requests, &c.Longest, &c.Tokens.Input, &c.Tokens.CacheRead, &c.Tokens.CacheWrite, &c.Tokens.CacheWrite1h, &c.Tokens.Output, (*sum)(&c.Baseline), &c.Simulated)
 		c.Gates, c.Day = schemas.Gate(gates), day(c.Day)
 		return c, err

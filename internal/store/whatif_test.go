@@ -95,6 +95,9 @@ func whatIfSums(t *testing.T, bounds []uint16) {
 		}
 		e.Score = float32(fixed) / 65535
 		e.Gates, e.Bypassed = schemas.Gate(i%3), i%40 == 0
+		if i%7 == 0 {
+			e.Held = schemas.HeldNovel
+		}
 		if i%100 == 0 {
 			e.Status = schemas.StatusLost
 		}
@@ -116,12 +119,12 @@ func whatIfSums(t *testing.T, bounds []uint16) {
 		bucket, class   uint16
 		day             time.Time
 		lost, bypassed  bool
-		priced          bool
+		novel, priced   bool
 	}
 	want, have := map[key]whatif.Cell{}, map[key]whatif.Cell{}
 	for i := range evs {
 		e := &evs[i]
-		k := key{workload: e.Workload, model: e.RequestModel, gates: e.Gates, day: e.Ts.Truncate(24 * time.Hour), lost: e.Status == schemas.StatusLost, bypassed: e.Bypassed, priced: e.BaselineCost.Known}
+		k := key{workload: e.Workload, model: e.RequestModel, gates: e.Gates, day: e.Ts.Truncate(24 * time.Hour), lost: e.Status == schemas.StatusLost, bypassed: e.Bypassed, novel: e.Held == schemas.HeldNovel, priced: e.BaselineCost.Known}
 		for int(k.bucket) < len(bounds) && uint16(math.Round(float64(e.Score)*65535)) > bounds[k.bucket] {
 			k.bucket++
 		}
@@ -136,7 +139,7 @@ func whatIfSums(t *testing.T, bounds []uint16) {
 		want[k] = c
 	}
 	for _, c := range got {
-		k := key{c.Workload, c.RequestModel, c.Gates, c.Bucket, c.Class, c.Day, c.Lost, c.Bypassed, c.Priced}
+		k := key{c.Workload, c.RequestModel, c.Gates, c.Bucket, c.Class, c.Day, c.Lost, c.Bypassed, c.Novel, c.Priced}
 		if _, twice := have[k]; twice {
 			t.Errorf("%+v twice", k)
 		}
