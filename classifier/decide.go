@@ -146,13 +146,13 @@ func stays(in *Inputs, known, priced bool) schemas.Reject {
 	case gates&schemas.GateRepeatedKey != 0:
 		return schemas.RejectRepeatedKey
 	case gates&schemas.GateNoModel != 0:
-		return schemas.RejectUnknownModel
+		return schemas.RejectNoLadder
 	case gates&schemas.GateServerState != 0:
 		return schemas.RejectServerState
 	case gates&schemas.GateSignedThinking != 0:
 		return schemas.RejectSignedThinking
 	case !known:
-		return schemas.RejectUnknownModel
+		return schemas.RejectNoLadder
 	case !priced:
 		return schemas.RejectUnpriced
 	}

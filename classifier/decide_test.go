@@ -110,7 +110,7 @@ var decisions = []struct {
 	{"a repeated top-level key stays", withGates(schemas.GateRepeatedKey), baseline, []schemas.Reject{schemas.RejectRepeatedKey, schemas.RejectRepeatedKey}, schemas.RejectRepeatedKey, false},
 	{"signed thinking stays with its model", withGates(schemas.GateSignedThinking), baseline, []schemas.Reject{schemas.RejectSignedThinking, schemas.RejectSignedThinking}, schemas.RejectSignedThinking, false},
 	{"a turn with state at its provider stays", withGates(schemas.GateServerState), baseline, []schemas.Reject{schemas.RejectServerState, schemas.RejectServerState}, schemas.RejectServerState, false},
-	{"an unknown model stays", func(in *Inputs) { in.RequestModel = "never-heard" }, "openai/never-heard", nil, schemas.RejectUnknownModel, false},
+	{"an unknown model stays", func(in *Inputs) { in.RequestModel = "never-heard" }, "openai/never-heard", nil, schemas.RejectNoLadder, false},
 	{"an unpriced baseline stays: savings cannot be told", func(in *Inputs) { in.RequestModel = "unpriced" }, "openai/unpriced", []schemas.Reject{schemas.RejectUnpriced}, schemas.RejectUnpriced, false},
 	{"an image goes to a candidate that can see", withGates(schemas.GateVision), "openai/mid", []schemas.Reject{0, better}, 0, false},
 	{"what the first candidate lacks the next may have", func(in *Inputs) { in.Unhealthy = 1 }, "openai/small", []schemas.Reject{schemas.RejectUnhealthy, 0}, 0, false},

@@ -29,6 +29,7 @@ type activateBody struct {
 	Share        json.RawMessage `json:"share"`
 	Threshold    *float64        `json:"threshold"`
 	Override     bool            `json:"override"`
+	Unseen       bool            `json:"unseen"`
 	Reason       string          `json:"reason"`
 	Actor        string          `json:"actor"`
 }
@@ -119,7 +120,7 @@ func (s *server) apiActivate(r *http.Request, project, w string, b activateBody)
 		return nil, err
 	}
 	req := ActivateRequest{Project: project, Workload: w, Candidate: b.Candidate, RequestModel: b.RequestModel, Share: share,
-		Threshold: b.Threshold, Override: b.Override, Reason: strings.TrimSpace(b.Reason), Actor: orWord(b.Actor, "api")}
+		Threshold: b.Threshold, Override: b.Override, Unseen: b.Unseen, Reason: strings.TrimSpace(b.Reason), Actor: orWord(b.Actor, "api")}
 	if err := checkActivate(req); err != nil {
 		return nil, err
 	}

@@ -222,7 +222,7 @@ func (s *server) apiVerdicts(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w := r.URL.Query().Get("workload"); w != "" {
+	if w := s.called(p, r.URL.Query().Get("workload")); w != "" {
 		kept := vs[:0:0]
 		for _, v := range vs {
 			if v.Workload == w {
@@ -301,6 +301,7 @@ func (s *server) apiRequests(r *http.Request) (any, error) {
 		return nil, err
 	}
 	f, err := parseFilter(p, r.URL.Query())
+	f.Workload = s.called(p, f.Workload)
 	if err != nil {
 		return nil, err
 	}

@@ -189,6 +189,7 @@ type ActivateRequest struct {
 	Share        schemas.BasisPoints
 	Threshold    *float64 // nil = the verdict's
 	Override     bool
+	Unseen       bool // of a workload that no request was seen of, too
 	Reason       string
 	Actor        string
 }

@@ -93,6 +93,22 @@ func rejectSentence(code string) string {
 	}
 }
 
+// collective says what is in a workload that holds what could not be told apart;
+// empty of any other.
+func collective(workload string) string {
+	switch workload {
+	case "~no-system-prompt":
+		return "Requests without a feature header, system prompt, tools or answer's format: nothing tells what they are for. Sending x-gnomon-feature tells them apart."
+	case "~unnamed":
+		return "Requests without a feature header whose body gnomon does not read: another kind of call, or one too large or too odd. They are recorded and never routed."
+	case "~other":
+		return "Requests without a feature header beyond the 500 workloads that a project may have discovered. Sending x-gnomon-feature tells them apart."
+	case "other":
+		return "Requests whose feature header names one of more than 10,000 workloads: those past the bound are counted together."
+	}
+	return ""
+}
+
 // gateNames lists what a request needs, in words.
 func gateNames(g schemas.Gate) []string {
 	words := []string{"tools", "parallel tools", "vision", "audio", "JSON mode", "JSON schema", "log probabilities", "several choices", "reasoning",

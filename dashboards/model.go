@@ -77,7 +77,16 @@ func (s *server) workload(ctx context.Context, project, name string) (*workload,
 	if err != nil {
 		return nil, err
 	}
+	name = s.called(project, name)
+	// A moment after it was named the store may have it under its own name still.
+	before := s.recordedAs(project, name)[1:]
+	if slices.ContainsFunc(ws, func(w *workload) bool { return w.Workload == name }) {
+		before = nil
+	}
 	for _, w := range ws {
+		if slices.Contains(before, w.Workload) {
+			w.Workload = name
+		}
 		if w.Workload == name {
 			history, err := s.data(ctx).Policies(ctx, project, name)
 			w.History = publicPolicies(history)

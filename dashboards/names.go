@@ -30,6 +30,7 @@ type NameRequest struct {
 	Workloads     []string // as they were discovered
 	Name          string
 	Into          bool
+	Unseen        bool // of workloads that no request was seen of, too
 	Actor, Reason string
 }
 
@@ -43,6 +44,7 @@ type nameBody struct {
 	Workloads []string `json:"workloads"`
 	Name      string   `json:"name"`
 	Into      bool     `json:"into"`
+	Unseen    bool     `json:"unseen"`
 	Reason    string   `json:"reason"`
 	Actor     string   `json:"actor"`
 }
@@ -94,6 +96,18 @@ func (s *server) recordedAs(project, workload string) []string {
 	return all
 }
 
+// called is what a workload goes by now: what a person calls it, or its own name.
+func (s *server) called(project, workload string) string {
+	if s.Names != nil && workload != "" {
+		for _, n := range s.Names.List(project) {
+			if n.Workload == workload && n.Name != "" {
+				return n.Name
+			}
+		}
+	}
+	return workload
+}
+
 // named says whether any workload of a project has been named.
 func (s *server) named(project string) bool {
 	return s.Names != nil && slices.ContainsFunc(s.Names.List(project), func(n schemas.Naming) bool { return n.Name != "" })
@@ -124,7 +138,7 @@ func (s *server) apiRename(r *http.Request) (any, error) {
 	if err := readJSON(r, maxActionBody, &b); err != nil {
 		return nil, err
 	}
-	req := NameRequest{Project: project, Workloads: b.Workloads, Name: strings.TrimSpace(b.Name), Into: b.Into, Actor: orWord(b.Actor, "api"), Reason: strings.TrimSpace(b.Reason)}
+	req := NameRequest{Project: project, Workloads: b.Workloads, Name: strings.TrimSpace(b.Name), Into: b.Into, Unseen: b.Unseen, Actor: orWord(b.Actor, "api"), Reason: strings.TrimSpace(b.Reason)}
 	if err := checkReason(req.Reason); err != nil {
 		return nil, err
 	}

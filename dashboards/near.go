@@ -35,7 +35,7 @@ func Near(name string, known []string) []string {
 		if len(want) >= 3 && (strings.Contains(have, want) || len(have) >= 3 && strings.Contains(want, have)) {
 			far = 1
 		}
-		if k != name && far <= max(2, len(want)/3) {
+		if k != name && far <= max(1, len(want)/3) && far < len(want) {
 			all = append(all, found{k, far})
 		}
 	}

@@ -33,6 +33,7 @@ func (s *server) requestsPage(w http.ResponseWriter, r *http.Request) {
 			d.Problem = &body
 			return d, nil
 		}
+		f.Workload = s.called(project, f.Workload)
 		f.Recorded = s.recordedAs(project, f.Workload)
 		d.Filter, d.SQL = f, sqlRequests(f)
 		for _, k := range []string{"user", "session", "team", "trace", "provider", "served", "limit"} {

@@ -60,6 +60,14 @@ type doneAction struct {
 
 func (s *server) workloadPage(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("w")
+	if now := s.called(s.Project, name); now != name {
+		to := workloadPath(now)
+		if r.URL.RawQuery != "" {
+			to += "?" + r.URL.RawQuery
+		}
+		http.Redirect(w, r, to, http.StatusFound) // a name can be taken back
+		return
+	}
 	s.onPage(w, r, "workload", name, "workloads", func(project string) (any, error) {
 		return s.workloadData(r.Context(), project, name, r.URL.Query())
 	})

@@ -93,6 +93,7 @@ func (s *server) funcs() template.FuncMap {
 		},
 		"signed":      signed,
 		"sentence":    rejectSentence,
+		"collective":  collective,
 		"gates":       gateNames,
 		"candidateof": func(v *schemas.Verdict) string { return shortModel(v.Candidate) },
 		"undo":        undo, "shell": shellWord, "upper": strings.ToUpper,

@@ -52,7 +52,7 @@ func shown(t *testing.T) (s *store.Store, project string, from, to time.Time) {
 			e.Status, e.Revision, e.Cost, e.BaselineCost, e.WouldCost, e.WouldRoute = schemas.StatusLost, 0, schemas.OptUSD{}, schemas.OptUSD{}, schemas.OptUSD{}, ""
 			e.Candidates, e.Rejects = nil, nil
 		case 4:
-			e.Candidates, e.Rejects, e.BaselineReject, e.UsageSource = nil, nil, schemas.RejectUnknownModel, schemas.UsageEstimated
+			e.Candidates, e.Rejects, e.BaselineReject, e.UsageSource = nil, nil, schemas.RejectNoLadder, schemas.UsageEstimated
 		case 5:
 			e.ServedModel, e.Arm = "gpt-4o-mini", schemas.ArmTreated
 		case 6:
@@ -196,7 +196,7 @@ func TestShownSQLListsTheRequestsOfThePage(t *testing.T) {
 		"that would stay":                     {Route: "kept", Limit: 200},
 		"that were routed":                    {Route: "routed", Arm: schemas.ArmTreated},
 		"refused for a reason":                {Reject: "tools"},
-		"refused before any candidate":        {Reject: "unknown_model"},
+		"refused before any candidate":        {Reject: "no_ladder"},
 		"of a model":                          {RequestModel: "gpt-4o", ServedModel: "gpt-4o", Provider: "openai"},
 		"to the millisecond":                  {From: from.Add(9 * time.Hour).Add(time.Millisecond), To: to.Add(-36 * time.Hour).Add(time.Millisecond), Limit: 500},
 	} {

@@ -185,7 +185,7 @@ func checkFact(t *testing.T, file string, a *txtar.Archive, ev schemas.RequestEv
 		HTTPStatus: ev.HTTPStatus, ErrorType: ev.ErrorType, FinishReason: ev.FinishReason, UsageSource: string(ev.UsageSource), Cost: ev.Cost.String(), Retry: ev.ClientRetry,
 		Sizes: fmt.Sprintf("%d out, %d back", ev.RequestBytes, ev.ResponseBytes),
 	}
-	if ev.BaselineReject != schemas.RejectNone && ev.BaselineReject != schemas.RejectUnknownModel {
+	if ev.BaselineReject != schemas.RejectNone && ev.BaselineReject != schemas.RejectNoLadder {
 		got.BaselineReject = ev.BaselineReject.Code()
 	}
 	if ev.ListCost != ev.Cost {

@@ -187,7 +187,7 @@ func TestARequestReachesTheProviderAsItWasSent(t *testing.T) {
 		{"no user agent", "GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n", "", schemas.RejectOperation},
 		{"a method of its own", "PROPFIND /v1/models HTTP/1.1\r\nHost: h\r\n\r\n", "", schemas.RejectOperation},
 		{"DELETE", "DELETE /v1/files/f HTTP/1.1\r\nHost: h\r\n\r\n", "", schemas.RejectOperation},
-		{"a provider by its name, below its base", "POST /plain/v1/chat/completions?q=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", "POST /base/v1/chat/completions?q=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", schemas.RejectUnknownModel},
+		{"a provider by its name, below its base", "POST /plain/v1/chat/completions?q=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", "POST /base/v1/chat/completions?q=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", schemas.RejectNoLadder},
 		{"a provider by its name alone", "GET /plain HTTP/1.1\r\nHost: h\r\n\r\n", "GET /base HTTP/1.1\r\nHost: h\r\n\r\n", schemas.RejectOperation},
 		{"a chunked body", chunkedBody(chatBody[:10], chatBody[10:]), chunkedBody(chatBody), schemas.RejectNone},
 		{"an empty body", post("/v1/chat/completions", ""), "", schemas.RejectUnreadable},
@@ -203,9 +203,9 @@ func TestARequestReachesTheProviderAsItWasSent(t *testing.T) {
 		{"a chunked body beyond the capture bound", chunkedBody(`{"model":"gpt-4o","x":"`, strings.Repeat("y", 5<<20), `"}`), "", schemas.RejectUnreadable},
 		{"usage asked for where the client did not say", post("/v1/chat/completions", `{"model":"gpt-4o","stream":true }`), post("/v1/chat/completions", `{"model":"gpt-4o","stream":true,"stream_options":{"include_usage":true} }`, "Accept-Encoding: identity"), schemas.RejectNone},
 		{"never under bypass", post("/v1/chat/completions", `{"model":"gpt-4o","stream":true }`, "x-gnomon-bypass: 1"), post("/v1/chat/completions", `{"model":"gpt-4o","stream":true }`), schemas.RejectBypassed},
-		{"never at a row that is not known to take it", post("/plain/v1/chat/completions", `{"model":"gpt-4o","stream":true }`), post("/base/v1/chat/completions", `{"model":"gpt-4o","stream":true }`), schemas.RejectUnknownModel},
-		{"two lengths that agree", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", schemas.RejectUnknownModel},
-		{"a length beside chunks is re-framed", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", schemas.RejectUnknownModel},
+		{"never at a row that is not known to take it", post("/plain/v1/chat/completions", `{"model":"gpt-4o","stream":true }`), post("/base/v1/chat/completions", `{"model":"gpt-4o","stream":true }`), schemas.RejectNoLadder},
+		{"two lengths that agree", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", schemas.RejectNoLadder},
+		{"a length beside chunks is re-framed", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", schemas.RejectNoLadder},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before, events := len(r.up.requests()), len(r.rec.events())

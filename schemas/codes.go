@@ -56,8 +56,8 @@ const (
 	RejectServerState
 	RejectRepeatedKey
 	RejectUnreadable
-	RejectUnknownModel // the baseline is in no ladder and in no policy
-	RejectUnpriced     // candidate or baseline has no price
+	RejectNoLadder // no ladder begins at the baseline, and no policy speaks of it; or no model was named
+	RejectUnpriced // candidate or baseline has no price
 	RejectNotCheaper
 	RejectDialect
 	RejectNoCredential
@@ -95,7 +95,7 @@ var rejectWords = map[Reject][2]string{
 	RejectServerState:      {"server_state", "The request is bound to state kept at the provider."},
 	RejectRepeatedKey:      {"repeated_key", "A top-level key is repeated: two readers could read two requests."},
 	RejectUnreadable:       {"unreadable", "The body is not a JSON object that gnomon can read with certainty."},
-	RejectUnknownModel:     {"unknown_model", "The requested model is in no ladder and no policy names it."},
+	RejectNoLadder:         {"no_ladder", "No ladder begins at the model that was asked for, or none was named; and no policy has a candidate for it."},
 	RejectUnpriced:         {"unpriced", "The candidate or the baseline has no price: savings cannot be told."},
 	RejectNotCheaper:       {"not_cheaper", "The candidate would not be cheaper for this request."},
 	RejectDialect:          {"dialect", "The candidate speaks another dialect, and this request cannot be said in it."},

@@ -32,8 +32,8 @@ type actions struct {
 	book     *savings.Book
 	publish  func(ctx context.Context, topic string, msgs ...pipeline.Message) error
 	verdicts func(ctx context.Context, project string) ([]schemas.Verdict, error)
-	called   func(project, workload string) string                             // what a person calls it; empty: nothing else
-	seen     func(ctx context.Context, project, workload string) (bool, error) // any request of it in 30 days
+	called   func(project, workload string) string                       // what a person calls it; empty: nothing else
+	seen     func(ctx context.Context, project string) ([]string, error) // workloads with a request in 30 days
 }
 
 // Activate implements dashboards.Actions.
@@ -64,13 +64,16 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 	if err != nil {
 		return dashboards.Result{}, refusal(err)
 	}
-	result, err := a.propose(ctx, p, current)
-	if err == nil && current == nil && len(verdicts) == 0 {
-		if seen, err := a.seen(ctx, r.Project, r.Workload); err == nil && !seen {
-			result.Warnings = append(result.Warnings, schemas.Warning{Code: "workload_unseen", Text: "no request of a workload " + r.Workload + " is stored: is it spelt as x-gnomon-feature has it?"})
+	if current == nil && len(verdicts) == 0 && !r.Unseen {
+		known, err := a.seen(ctx, r.Project)
+		if err != nil {
+			return dashboards.Result{}, err
+		}
+		if !slices.Contains(known, r.Workload) {
+			return dashboards.Result{}, unseen(r.Workload, known)
 		}
 	}
-	return result, err
+	return a.propose(ctx, p, current)
 }
 
 // Rollback implements dashboards.Actions.

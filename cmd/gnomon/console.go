@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gnomon-llm/gnomon/activation"
@@ -21,7 +22,7 @@ func (n *node) console() (http.Handler, error) {
 	return dashboards.New(dashboards.Config{
 		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version, Proxy: proxyURL(n.c),
-		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.seen, called: n.nameActions().called},
+		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.workloadsSeen, called: n.nameActions().called},
 		Keys:    keyActions{n.live.Load, n.keys},
 		Names:   n.nameActions(),
 		Explain: n.explainer().Explain,
@@ -46,14 +47,31 @@ func proxyURL(c *config.Config) string {
 }
 
 // seen says whether the workload had a request in the last 30 days.
-func (n *node) seen(ctx context.Context, project, workload string) (bool, error) {
+// workloadsSeen are those of which a request is stored of the last 30 days.
+func (n *node) workloadsSeen(ctx context.Context, project string) ([]string, error) {
 	now := time.Now().UTC()
 	days, err := consoleData{n}.Traffic(ctx, project, now.AddDate(0, 0, -30), now)
-	return slices.ContainsFunc(days, func(t dashboards.Traffic) bool { return t.Workload == workload && t.Requests > 0 }), err
+	var names []string
+	for _, t := range days {
+		if t.Requests > 0 {
+			names = append(names, t.Workload)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
+// unseen is the error that no request of a workload is stored.
+func unseen(workload string, known []string) error {
+	e := dashboards.Unknown("", workload, known)
+	e.Kind, e.Code = dashboards.Invalid, "workload_unseen"
+	e.Message = "No request of a workload " + workload + " is stored of the last 30 days."
+	e.Hint = strings.TrimPrefix(e.Hint+" If its requests are still to come, say so: --unseen (unseen: true).", " ")
+	return e
 }
 
 func (n *node) nameActions() nameActions {
-	return nameActions{c: n.live.Load, keeper: n.names, policies: n.keeper, seen: n.seen}
+	return nameActions{c: n.live.Load, keeper: n.names, policies: n.keeper, seen: n.workloadsSeen}
 }
 
 // explainer takes recorded decisions apart.

@@ -20,7 +20,7 @@ type nameActions struct {
 	c        func() *config.Config // as it is in force
 	keeper   *activation.Keeper[schemas.Naming]
 	policies *activation.Keeper[schemas.Policy]
-	seen     func(ctx context.Context, project, workload string) (bool, error)
+	seen     func(ctx context.Context, project string) ([]string, error)
 }
 
 // List implements dashboards.Names.
@@ -30,35 +30,31 @@ func (a nameActions) List(project string) []schemas.Naming {
 
 // facts are what the rules ask. A store that is away has seen nothing: names in
 // use by a policy or another name are still found.
-func (a nameActions) facts(ctx context.Context, project string) activation.NameFacts {
+func (a nameActions) facts(project string, seen []string) activation.NameFacts {
 	return activation.NameFacts{
 		Names:  a.List(project),
 		Policy: func(w string) *schemas.Policy { return a.policies.Accepted(project + "/" + w) },
-		Seen: func(w string) bool {
-			seen, err := a.seen(ctx, project, w)
-			return err == nil && seen
-		},
+		Seen:   func(w string) bool { return slices.Contains(seen, w) },
 	}
 }
 
 // Rename implements dashboards.Names.
 func (a nameActions) Rename(ctx context.Context, r dashboards.NameRequest) (dashboards.NameResult, error) {
-	f := a.facts(ctx, r.Project)
-	if _, err := a.seen(ctx, r.Project, r.Name); err != nil && !r.Into {
-		return dashboards.NameResult{}, &dashboards.Error{Kind: dashboards.Unavailable, Message: "Whether the name is in use cannot be said: " + strings.TrimSuffix(err.Error(), ".") + ".", Hint: "Try again when the store answers."}
+	seen, err := a.seen(ctx, r.Project)
+	if err != nil && !(r.Into && r.Unseen) {
+		return dashboards.NameResult{}, &dashboards.Error{Kind: dashboards.Unavailable, Message: "Which names are in use cannot be said: " + strings.TrimSuffix(err.Error(), ".") + ".", Hint: "Try again when the store answers."}
 	}
+	f := a.facts(r.Project, seen)
 	records, err := activation.Rename(activation.NameRequest{Project: r.Project, Found: r.Workloads, Name: r.Name, Into: r.Into, Actor: r.Actor, Reason: r.Reason}, f)
 	if err != nil {
 		return dashboards.NameResult{}, refusal(err)
 	}
-	var unseen []schemas.Warning
-	for _, n := range records { // asked before: afterwards its requests are another's
-		if n.Replaces == 0 && !f.Seen(n.Workload) {
-			unseen = append(unseen, schemas.Warning{Code: "workload_unseen", Text: "no request of " + n.Workload + " is stored of the last 30 days: is it spelt as gnomon workloads has it?"})
+	for _, n := range records {
+		if n.Replaces == 0 && !r.Unseen && !f.Seen(n.Workload) {
+			return dashboards.NameResult{}, unseen(n.Workload, seen)
 		}
 	}
 	result, err := a.propose(ctx, records...)
-	result.Warnings = append(result.Warnings, unseen...)
 	for _, n := range result.Names {
 		if _, ok := a.c().Workloads[n.Workload]; ok {
 			result.Warnings = append(result.Warnings, schemas.Warning{Code: "workload_configured", Text: "the configuration's workloads." + n.Workload + " applies to nothing from now on: call it " + n.Name + " there, too"})
@@ -69,11 +65,22 @@ func (a nameActions) Rename(ctx context.Context, r dashboards.NameRequest) (dash
 
 // Unname implements dashboards.Names.
 func (a nameActions) Unname(ctx context.Context, project, workload, actor, reason string) (dashboards.NameResult, error) {
-	n, err := activation.Unname(project, workload, actor, reason, a.facts(ctx, project))
+	was := a.keeper.Accepted(project + "/" + workload)
+	n, err := activation.Unname(project, workload, actor, reason, a.facts(project, nil))
 	if err != nil {
 		return dashboards.NameResult{}, refusal(err)
 	}
-	return a.propose(ctx, n)
+	result, err := a.propose(ctx, n)
+	if err == nil {
+		result.Warnings = append(result.Warnings, stays(was))
+	}
+	return result, err
+}
+
+// stays says what a name that is taken back keeps.
+func stays(was *schemas.Naming) schemas.Warning {
+	return schemas.Warning{Code: "recorded_under_name", Text: fmt.Sprintf("requests that came while it was called %s (from %s on) were decided and recorded under that name, together with whatever else had it, and stay there; "+
+		"those of before are %s's again. Calling it %s once more brings all of them together", was.Name, was.At.Format("2 Jan 2006 15:04 MST"), was.Workload, was.Name)}
 }
 
 // propose writes one record after the other. Where the broker goes away between
@@ -104,11 +111,13 @@ func (a nameActions) called(project, workload string) string {
 
 func (a *app) renameCmd() *cobra.Command {
 	var reason, actor string
+	var unseen bool
 	cmd := &cobra.Command{
 		Use:   "rename ~FOUND NAME --reason \"…\"",
 		Short: "Call a discovered workload by a name of your own",
 		Long: `Call a discovered workload by a name of your own. New requests are recorded under it; those of
 before keep the name they were recorded under, and reports, console and views show them under the new one.
+Taken back, it leaves under the name what was recorded by it, and says so.
 Its policy has to be rolled back first. To take it back: gnomon workloads undo ~FOUND.`,
 		Example: `  gnomon workloads rename ~support-questions-politely-236bab2 support --reason "the web shop's first line"`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -118,14 +127,16 @@ Its policy has to be rolled back first. To take it back: gnomon workloads undo ~
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.changeNames(cmd, "/names", map[string]any{"workloads": args[:1], "name": args[1], "reason": reason, "actor": orActor(actor)})
+			return a.changeNames(cmd, "/names", map[string]any{"workloads": args[:1], "name": args[1], "unseen": unseen, "reason": reason, "actor": orActor(actor)})
 		},
 	}
+	cmd.Flags().BoolVar(&unseen, "unseen", false, "also where no request of it has come yet")
 	return withReason(cmd, &reason, &actor)
 }
 
 func (a *app) mergeCmd() *cobra.Command {
 	var reason, actor, into string
+	var unseen bool
 	cmd := &cobra.Command{
 		Use:     "merge ~FOUND … --into NAME --reason \"…\"",
 		Short:   "Make one workload of several, or add them to one that has a name",
@@ -137,9 +148,10 @@ func (a *app) mergeCmd() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.changeNames(cmd, "/names", map[string]any{"workloads": args, "name": into, "into": true, "reason": reason, "actor": orActor(actor)})
+			return a.changeNames(cmd, "/names", map[string]any{"workloads": args, "name": into, "into": true, "unseen": unseen, "reason": reason, "actor": orActor(actor)})
 		},
 	}
+	cmd.Flags().BoolVar(&unseen, "unseen", false, "also where no request of them has come yet")
 	cmd.Flags().StringVar(&into, "into", "", "what they are called from now on; may be in use")
 	_ = cmd.MarkFlagRequired("into")
 	return withReason(cmd, &reason, &actor)

@@ -75,6 +75,8 @@ func TestADiscoveredWorkloadIsNamedMergedAndUndone(t *testing.T) {
 		letter, note = note, letter
 	}
 
+	cli(exitError, "There is "+letter, "workloads", "rename", letter+"0", "letters", "--reason", "mistyped")
+	cli(exitDone, "is called never", "workloads", "rename", "~never-seen-2000000", "never", "--reason", "to come", "--unseen")
 	cli(exitDone, "is called letters", "workloads", "rename", letter, "letters", "--reason", "what it is")
 	ask(letters)
 	cli(exitError, "--into letters", "workloads", "rename", note, "letters", "--reason", "the same team")
@@ -88,10 +90,13 @@ func TestADiscoveredWorkloadIsNamedMergedAndUndone(t *testing.T) {
 	cli(exitDone, "the same team", "workloads", "names")
 	cli(exitError, "is called letters", "activate", letter, "--candidate", "openai/gpt-4o-mini", "--reason", "old name", "--override")
 
+	cli(exitError, "There is letters", "activate", "leters", "--candidate", "openai/gpt-4o-mini", "--reason", "mistyped", "--override")
+	cli(exitError, "There is letters", "whatif", "--workload", "leters")
+	cli(exitDone, "letters: 4 requests are too few", "whatif", "--workload", letter)
 	cli(exitDone, "letters is canary", "activate", "letters", "--candidate", "openai/gpt-4o-mini", "--reason", "try", "--override")
 	cli(exitError, "roll it back first", "workloads", "undo", note, "--reason", "another team")
 	cli(exitDone, "observes again", "rollback", "letters", "--reason", "to part them")
-	cli(exitDone, "by its own name again", "workloads", "undo", note, "--reason", "another team")
+	cli(exitDone, "recorded under that name", "workloads", "undo", note, "--reason", "another team")
 	ask(notes)
 	until(t, "history is parted again", func() bool {
 		return rows("SELECT workload, requests FROM gnomon.workloads ORDER BY workload") == `[["letters",3],["`+note+`",2]]`

@@ -21,7 +21,7 @@ type policyResult struct {
 
 func (a *app) activateCmd() *cobra.Command {
 	var candidate, share, reason, requestModel, actor string
-	var override bool
+	var override, unseen bool
 	var threshold float64
 	cmd := &cobra.Command{
 		Use:   "activate WORKLOAD --candidate provider/model [--share 25%] --reason \"…\"",
@@ -44,6 +44,9 @@ unless --override. Returns once broker and snapshot have it; proxies obey within
 				"candidate": candidate, "share": float64(bp) / float64(activation.Everything), "reason": reason,
 				"override": override, "request_model": requestModel, "actor": orActor(actor),
 			}
+			if unseen {
+				body["unseen"] = true
+			}
 			if cmd.Flags().Changed("threshold") {
 				body["threshold"] = threshold
 			}
@@ -57,6 +60,7 @@ unless --override. Returns once broker and snapshot have it; proxies obey within
 	f.StringVar(&requestModel, "request-model", "", "only requests for this model (default: the verdict's)")
 	f.StringVar(&actor, "actor", "", "who (default: you)")
 	f.BoolVar(&override, "override", false, "activate what the verdict does not support; recorded and shown from then on")
+	f.BoolVar(&unseen, "unseen", false, "also where no request of the workload has come yet")
 	f.Float64Var(&threshold, "threshold", 0, "route requests with a score up to this (default: the verdict's)")
 	for _, required := range []string{"candidate", "reason"} {
 		_ = cmd.MarkFlagRequired(required)

@@ -12,7 +12,7 @@ import (
 // in its place.
 func TestACopyOfTheDataFolderIsABackup(t *testing.T) {
 	g := askedAndStored(t)
-	if out, err := g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "test", "--override"); err != nil {
+	if out, err := g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "test", "--override", "--unseen"); err != nil {
 		t.Fatalf("activate: %v\n%s", err, out)
 	}
 	g.complete()

@@ -68,7 +68,7 @@ func TestKcatReadsEveryTopic(t *testing.T) {
 		t.Skip("kcat is not installed (Debian's package kcat)")
 	}
 	g := askedAndStored(t)
-	if out, err := g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "10%", "--reason", "test", "--override"); err != nil {
+	if out, err := g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "10%", "--reason", "test", "--override", "--unseen"); err != nil {
 		t.Fatalf("activate: %v\n%s", err, out)
 	}
 	if out, err := g.cli("keys", "create", "kcat"); err != nil {

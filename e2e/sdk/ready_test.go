@@ -48,7 +48,7 @@ func TestALiveWorkloadIsSwitchedBackByAGnomonThatHasNotSeenItsStore(t *testing.T
 		}
 		return count
 	}
-	if out, err := g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "test", "--override"); err != nil {
+	if out, err := g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "test", "--override", "--unseen"); err != nil {
 		t.Fatalf("activate: %v\n%s", err, out)
 	}
 	g.stop()

@@ -204,7 +204,7 @@ func TestActivationAndRollbackAreObeyedWithinASecond(t *testing.T) {
 	if err == nil {
 		t.Fatalf("activated without a verdict: %s", out)
 	}
-	out, err = g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "test", "--override")
+	out, err = g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "test", "--override", "--unseen")
 	if err != nil {
 		t.Fatalf("activate: %v\n%s", err, out)
 	}
@@ -226,7 +226,7 @@ func TestActivationAndRollbackAreObeyedWithinASecond(t *testing.T) {
 		ask("gpt-4o")
 	}
 	// The snapshot outlives gnomon and the broker's folder.
-	if out, err = g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "again", "--override"); err != nil {
+	if out, err = g.cli("activate", "e2e/openai", "--candidate", "openai/gpt-4o-mini", "--share", "100%", "--reason", "again", "--override", "--unseen"); err != nil {
 		t.Fatalf("activate: %v\n%s", err, out)
 	}
 	g.kill9()

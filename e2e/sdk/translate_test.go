@@ -129,7 +129,7 @@ func (g *gnomon) activate(workload, candidate string, ask func(session string) (
 	if _, err := ask("first"); err != nil { // a workload that was seen
 		g.t.Fatal(err)
 	}
-	if out, err := g.cli("activate", workload, "--candidate", candidate, "--share", "100%", "--reason", "test", "--override"); err != nil {
+	if out, err := g.cli("activate", workload, "--candidate", candidate, "--share", "100%", "--reason", "test", "--override", "--unseen"); err != nil {
 		g.t.Fatalf("activate: %v\n%s", err, out)
 	}
 	for i := range 100 {

@@ -68,6 +68,40 @@ func (g given) recorded(name string) []string {
 	return slices.Compact(all)
 }
 
+// verdicts puts verdicts of before a workload was named under its name. Where
+// several have become one, those of its parts speak of no workload any more, and
+// are left out until the analyzer has looked at the whole.
+func (g given) verdicts(all []schemas.Verdict) []schemas.Verdict {
+	if len(g.found) == 0 {
+		return all
+	}
+	from := map[string]map[string]bool{} // what verdicts of a name were computed as
+	for i := range all {
+		v := &all[i]
+		name := g.called(v.Workload)
+		if from[name] == nil {
+			from[name] = map[string]bool{}
+		}
+		from[name][v.Workload] = true
+	}
+	kept := all[:0]
+	for _, v := range all {
+		if name := g.called(v.Workload); name == v.Workload || len(from[name]) == 1 {
+			v.Workload = name
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// called is what a recorded workload is called.
+func (g given) called(recorded string) string {
+	if i, ok := slices.BinarySearch(g.found, recorded); ok {
+		return g.names[i]
+	}
+	return recorded
+}
+
 // recorded returns the names under which a workload's requests were recorded.
 func (s *Store) recorded(ctx context.Context, project, workload string) ([]string, error) {
 	if workload == "" {

@@ -32,8 +32,13 @@ func (s *Store) Verdicts(ctx context.Context, project string) ([]schemas.Verdict
 	if len(looks) > 1 && latest.n < looks[1].n && time.Since(latest.at) < settleLook {
 		latest = looks[1]
 	}
-	return query(ctx, s, "verdicts", "SELECT record FROM gnomon.verdicts FINAL WHERE project = ? AND computed_at = fromUnixTimestamp64Milli(?) ORDER BY workload, request_model, candidate",
+	verdicts, err := query(ctx, s, "verdicts", "SELECT record FROM gnomon.verdicts FINAL WHERE project = ? AND computed_at = fromUnixTimestamp64Milli(?) ORDER BY workload, request_model, candidate",
 		scanRecord[schemas.Verdict], project, latest.at.UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.named(ctx, project)
+	return g.verdicts(verdicts), err
 }
 
 func scanRecord[T any](row scanner) (v T, err error) {

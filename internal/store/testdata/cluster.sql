@@ -326,7 +326,7 @@ SELECT
     project, toLowCardinality(transform(concat(project, '/', workload),
         tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 1),
         tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 2), toString(workload))) AS workload, ts, request_id, if(baseline_provider = '', provider, baseline_provider) AS from_provider, request_model, would_route,
-    one.1 AS candidate, one.3 AS rank, transform(one.2, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33], ['chosen', 'tools', 'parallel_tools', 'vision', 'audio', 'json_mode', 'json_schema', 'logprobs', 'multiple_choices', 'context', 'output_ceiling', 'reasoning', 'signed_thinking', 'server_state', 'repeated_key', 'unreadable', 'unknown_model', 'unpriced', 'not_cheaper', 'dialect', 'no_credential', 'unhealthy', 'score', 'novel', 'bypassed', 'operation', 'better_choice', 'residency', 'prediction', 'provider_tools', 'unknown_candidate', 'classifier', 'anonymous', 'key_scope'], 'unknown') AS reason
+    one.1 AS candidate, one.3 AS rank, transform(one.2, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33], ['chosen', 'tools', 'parallel_tools', 'vision', 'audio', 'json_mode', 'json_schema', 'logprobs', 'multiple_choices', 'context', 'output_ceiling', 'reasoning', 'signed_thinking', 'server_state', 'repeated_key', 'unreadable', 'no_ladder', 'unpriced', 'not_cheaper', 'dialect', 'no_credential', 'unhealthy', 'score', 'novel', 'bypassed', 'operation', 'better_choice', 'residency', 'prediction', 'provider_tools', 'unknown_candidate', 'classifier', 'anonymous', 'key_scope'], 'unknown') AS reason
 FROM
 (
     SELECT project, workload, ts, request_id, baseline_provider, provider, request_model, would_route,
@@ -335,7 +335,7 @@ FROM
     FROM gnomon.requests FINAL WHERE status != 'lost'
 );
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0026_view_rejects.sql', 12951588591358057449, 4;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0026_view_rejects.sql', 11237139475715891300, 4;
 
 -- One row per project, workload, policy version, mode, arm and UTC day, where a policy was in force: what treated and control requests cost and how
 -- they fared. Both sums are over the same requests. workload is as recorded: a version is one of its policy. Promised.
