@@ -89,6 +89,19 @@ func checkName(r NameRequest, f NameFacts) error {
 	return idle(f, r.Name)
 }
 
+// Carried is who makes records that carry a name on.
+const Carried = "gnomon"
+
+// Carry is the record by which a workload goes on under the name that rules of
+// before found it by, whatever people call that one. It is false where a record
+// says already what the workload is called.
+//
+// No policy stands in the way: the requests are the same.
+func Carry(project, found, was string, names []schemas.Naming) (schemas.Naming, bool) {
+	n := schemas.Naming{Project: project, Workload: found, Name: was, Actor: Carried, Reason: "the rules that find workloads have changed; its requests are the same"}
+	return n, namingOf(names, found) == nil
+}
+
 // Unname takes a workload's name back.
 func Unname(project, found, actor, reason string, f NameFacts) (schemas.Naming, error) {
 	now := namingOf(f.Names, found)

@@ -82,3 +82,24 @@ func TestANameIsTakenBackAsTheNextVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestANameIsCarriedOnOnce(t *testing.T) {
+	f := nameFacts()
+	n, due := Carry("p", "~new", "~a", f.Names)
+	if !due || n.Name != "~a" || n.Actor != Carried || !n.Valid() {
+		t.Fatalf("%+v, %v", n, due)
+	}
+	f.Names = append(f.Names, n.Next(n.At))
+	if _, again := Carry("p", "~new", "~a", f.Names); again {
+		t.Error("what is said is said again")
+	}
+	if _, again := Carry("p", "~undone", "~a", f.Names); again {
+		t.Error("what a person has taken back is carried on")
+	}
+	// What it carries on is renamed as ever, and so is it, by whoever parts them.
+	for _, found := range []string{"~a", "~new"} {
+		if got, err := Rename(NameRequest{Project: "p", Found: []string{found}, Name: "letters", Actor: "ann", Reason: "why"}, f); err != nil || len(got) != 1 || got[0].Replaces != 1 {
+			t.Errorf("%s: %+v, %v", found, got, err)
+		}
+	}
+}

@@ -7,7 +7,8 @@ import (
 )
 
 // printVersion is that of the rules below: discovered names carry it, so that a
-// name tells which rules found it.
+// name tells which rules found it. Other rules are another version, and the proxy
+// keeps these beside them: workloads go on under the names they have.
 const printVersion = 2
 
 // printWords is about how many words make a system prompt's fingerprint: enough

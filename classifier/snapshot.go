@@ -162,7 +162,9 @@ func (s *Snapshot) name() (members map[string][]string) {
 	s.names, s.spoken, members = make(map[string]string, len(s.parts.Names)), map[string]bool{}, map[string][]string{}
 	for _, n := range s.parts.Names { // in the order of what was found
 		s.names[n.Found], s.spoken[n.Name] = n.Name, true
-		members[n.Name] = append(members[n.Name], n.Found)
+		if !strings.HasPrefix(n.Name, "~") { // that one is the same requests, found by rules of before
+			members[n.Name] = append(members[n.Name], n.Found)
+		}
 	}
 	for i := range s.parts.Policies {
 		s.spoken[s.parts.Policies[i].Workload] = true
@@ -173,13 +175,21 @@ func (s *Snapshot) name() (members map[string][]string) {
 	return members
 }
 
+// maxCarried is how many versions of the rules a name may come down from.
+const maxCarried = 8
+
 // NameOf returns what a person calls a discovered workload; its own name where
 // nobody has given it one.
 func (s *Snapshot) NameOf(found string) string {
-	if name, ok := s.names[found]; ok {
-		return name
+	name := found
+	for range maxCarried {
+		next, ok := s.names[name]
+		if !ok {
+			break
+		}
+		name = next
 	}
-	return found
+	return name
 }
 
 // Spoken reports whether a policy, evidence or a person's name for it speaks of

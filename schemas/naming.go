@@ -12,7 +12,7 @@ type Naming struct {
 	Workload      string    `json:"workload"` // as it was discovered: ~name
 	Version       uint32    `json:"version"`
 	Replaces      uint32    `json:"replaces"`
-	Name          string    `json:"name"` // what it is called from now on; several may share it. Empty: by its own name again
+	Name          string    `json:"name"` // what it is called from now on; several may share it. Empty: by its own name again. Discovered, too, where gnomon carries a name on
 	Actor         string    `json:"actor"`
 	Reason        string    `json:"reason"`
 	At            time.Time `json:"at"`

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/gnomon-llm/gnomon/activation"
 )
 
 // placesEvery is how often the proxy's disk is told which discovered workloads
@@ -31,6 +33,33 @@ func (n *node) recallPlaces() {
 func (n *node) placesFile() string {
 	return filepath.Join(n.c.DataDir, "proxy", "discovered.json")
 }
+
+// carryNames publishes that workloads go on under the names that earlier rules
+// found them by, so that proxies without a memory of those, and readers, know. The
+// proxy tells of one as long as no record says so.
+func (n *node) carryNames(ctx context.Context) {
+	tick := time.NewTicker(carryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for found, of := range n.proxy.Observer().Carried() {
+			record, due := activation.Carry(n.c.Project, found, of, n.nameActions().List(n.c.Project))
+			if !due {
+				continue
+			}
+			if _, err := n.nameActions().propose(ctx, record); err != nil { // or another proxy was first
+				n.log.Warn("that a discovered workload goes on under its name cannot be published; it is tried again", "workload", found, "name", of, "err", err)
+			}
+		}
+	}
+}
+
+// carryEvery is how often the proxy is asked which names go on.
+const carryEvery = 5 * time.Second
 
 // keepPlaces writes them, now and then, and at the end.
 func (n *node) keepPlaces(ctx context.Context) {

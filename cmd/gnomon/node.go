@@ -260,6 +260,7 @@ func (n *node) startBack(back *errgroup.Group, ctx context.Context) {
 	whenBroker("evidence", n.followEvidence)
 	if n.roles.proxy {
 		back.Go(func() error { n.keepPlaces(ctx); return nil })
+		back.Go(func() error { n.carryNames(ctx); return nil })
 		whenBroker("ship", func(ctx context.Context) error { return pipeline.Ship(ctx, n.pipelineConfig(), n.spool) })
 		whenBroker("payloads", n.payloads.run)
 		whenBroker("recounts", func(ctx context.Context) error { return n.proxy.Recount(ctx, n.pub.Amend) })

@@ -34,7 +34,10 @@ const calledInViews = `toLowCardinality(transform(concat(project, '/', workload)
         tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 2), toString(workload)))`
 
 // given are the names that people gave discovered workloads of one project.
-type given struct{ found, names []string }
+type given struct {
+	found, names []string
+	carried      []bool // the name is of rules of before: the same requests, and none that joined them
+}
 
 // named reads them. A reader that sees a new name a moment before its proxies do
 // shows the same requests: those of before are looked up, those to come have it.
@@ -42,8 +45,18 @@ func (s *Store) named(ctx context.Context, project string) (g given, err error) 
 	rows, err := query(ctx, s, "names of workloads", "SELECT workload, name FROM gnomon.workload_names WHERE project = ? ORDER BY workload", func(row scanner) (p [2]string, err error) {
 		return p, row.Scan(&p[0], &p[1])
 	}, project)
+	called := map[string]string{}
 	for _, r := range rows {
-		g.found, g.names = append(g.found, r[0]), append(g.names, r[1])
+		called[r[0]] = r[1]
+	}
+	for _, r := range rows {
+		name, carried := r[1], strings.HasPrefix(r[1], "~")
+		for range 8 { // versions of the rules, at most
+			if again, ok := called[name]; ok {
+				name = again
+			}
+		}
+		g.found, g.names, g.carried = append(g.found, r[0]), append(g.names, name), append(g.carried, carried)
 	}
 	return g, err
 }

@@ -46,7 +46,9 @@ func (s *Store) Members(ctx context.Context, project string) (map[string][]strin
 	g, err := s.named(ctx, project)
 	members := map[string][]string{}
 	for i, name := range g.names { // found are sorted
-		members[name] = append(members[name], g.found[i])
+		if !g.carried[i] {
+			members[name] = append(members[name], g.found[i])
+		}
 	}
 	return members, err
 }
