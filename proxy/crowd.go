@@ -32,13 +32,17 @@ type crowd struct {
 }
 
 // newCrowd bounds a listener by what this process may open.
-func newCrowd(ln net.Listener, secret bool, refused func()) net.Listener {
+func (p *Proxy) newCrowd(ln net.Listener, secret bool) net.Listener {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<30 {
 		return ln // no bound that is known
 	}
 	own := 64 + int64(limit.Cur)/16
-	return &crowd{Listener: ln, max: max(8, (int64(limit.Cur)-own)/2), telling: make(chan struct{}, max(8, own/2)), refused: refused, secret: secret}
+	c := &crowd{Listener: ln, max: max(8, (int64(limit.Cur)-own)/2), telling: make(chan struct{}, max(8, own/2)), refused: p.metrics.crowded.Inc, secret: secret}
+	if c.max < int64(p.cfg.MaxInFlight) {
+		p.log.Info("the files that may be open bound the connections more than proxy.max_in_flight does", "connections", c.max, "files", limit.Cur)
+	}
+	return c
 }
 
 // Accept implements net.Listener.

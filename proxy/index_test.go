@@ -56,6 +56,10 @@ var providerFacts = map[string][]string{
 	"server tools are billed by the call":                                    {"anthropic-web-search"},
 	"tier from usage: standard, priority, batch; fast mode":                  {"anthropic-tier-batch", "anthropic-tier-priority", "anthropic-speed-fast"},
 	"anthropic-version and anthropic-beta pass":                              {"TestARequestReachesTheProviderAsItWasSent/an x-api-key", "anthropic-cache-control-passes"},
+	"inference_geo passes":                                                   {"anthropic-inference-geo"},
+	"max_tokens is required, and each model has its ceiling":                 {"TestDecide/more output than the candidate's ceiling is refused", "TestDecide/requested output counts towards the window"},
+	"the tokenizer is OpenAI's: what else is counted by it is flagged":       {"TestWhatNobodyStatedIsCounted", "TestCountsAreThePublishedOnes"},
+	"images, tools and framing are predicted beside the text":                {"TestPredictedTokens"},
 	"cache_control survives":                                                 {"anthropic-cache-control-passes"},
 	"signed thinking binds to its model":                                     {"anthropic-signed-thinking", "gemini-thought-signature"},
 	"pings and new events":                                                   {"anthropic-new-event"},
@@ -171,7 +175,7 @@ var peerRows = map[string][]string{
 // TestEachFactHasItsRow fails when a fact has no row, when a row is gone, and
 // when a recorded exchange belongs to no fact.
 func TestEachFactHasItsRow(t *testing.T) {
-	sources := testSources(t, ".", "dialect", "wire", "../savings", "../classifier")
+	sources := testSources(t, ".", "dialect", "wire", "../savings", "../classifier", "../internal/tokens")
 	claimed := map[string]bool{}
 	check := func(fact string, rows []string) {
 		if len(rows) == 0 {

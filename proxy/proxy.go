@@ -235,7 +235,7 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	p.speak(srv)
 	server := p.server(srv, base)
-	ln = newCrowd(ln, srv.TLSConfig != nil, p.metrics.crowded.Inc)
+	ln = p.newCrowd(ln, srv.TLSConfig != nil)
 	idle := make(chan struct{})
 	defer close(idle)
 	for range 2 * runtime.GOMAXPROCS(0) {
