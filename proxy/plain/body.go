@@ -79,7 +79,7 @@ func (b *body) setDeadline(t time.Time) error {
 		return nil // none, or a read is under way, which had its bound
 	}
 	defer b.mu.Unlock()
-	if b.closed || b.left == 0 {
+	if b.closed || b.left <= int64(b.c.w-b.c.r) { // no read will wait
 		return nil
 	}
 	b.moved = true

@@ -147,10 +147,18 @@ func (c *conn) enter(to state) bool {
 	return true
 }
 
-// setDeadline bounds the next reads. Setting one costs as much as a small read: one
-// that is late by no more than slack stays.
+// past is a deadline that is over. As c.until it also says that nobody knows which one
+// is set.
+var past = time.Unix(1, 0)
+
+// setDeadline bounds the next reads; 0 does not. Setting one costs as much as a small
+// read: one that is late by no more than slack stays.
 func (c *conn) setDeadline(d, slack time.Duration) {
 	if d <= 0 {
+		if !c.until.IsZero() {
+			c.until = time.Time{}
+			_ = c.rwc.SetReadDeadline(c.until)
+		}
 		return
 	}
 	if want := time.Now().Add(d); c.until.IsZero() || want.Sub(c.until) > slack || c.until.After(want) {
@@ -195,7 +203,7 @@ func (c *conn) exchange(a *answer, length int64) bool {
 		return false
 	}
 	if !whole || a.body.moved {
-		c.until = time.Time{} // whoever read the body may have moved it
+		c.until = past // whoever read the body may have moved it
 	}
 	return c.enter(idle)
 }
@@ -218,9 +226,11 @@ func (c *conn) handle(a *answer) (served bool) {
 // comes instead is the client's next request.
 func (c *conn) watch(ended chan struct{}) {
 	defer close(ended)
-	_ = c.rwc.SetReadDeadline(time.Time{})
 	c.mu.Lock()
 	told := c.waking
+	if !told {
+		_ = c.rwc.SetReadDeadline(time.Time{}) // before unwatch sets its own, or behind it never
+	}
 	c.mu.Unlock()
 	if told {
 		return
@@ -245,20 +255,12 @@ func (c *conn) unwatch() {
 	if ended == nil {
 		return
 	}
-	for waiting := true; waiting; {
-		// Again, until it has ended: the watcher takes the deadline off when it begins.
-		_ = c.rwc.SetReadDeadline(time.Unix(1, 0))
-		select {
-		case <-ended:
-			waiting = false
-		case <-time.After(time.Millisecond):
-		}
-	}
+	c.until = past
+	_ = c.rwc.SetReadDeadline(past)
+	<-ended
 	c.mu.Lock()
 	c.watched, c.waking = nil, false
 	c.mu.Unlock()
-	c.until = time.Time{}
-	_ = c.rwc.SetReadDeadline(c.until)
 }
 
 // linger lets the client read the answer before the connection is closed: closing it
