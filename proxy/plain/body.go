@@ -18,7 +18,6 @@ type body struct {
 	mu     sync.Mutex
 	left   int64 // bytes that have not been read
 	closed bool
-	moved  bool  // the connection's read deadline is the handler's
 	err    error // what reading came to, but for the end
 }
 
@@ -82,7 +81,6 @@ func (b *body) setDeadline(t time.Time) error {
 	if b.closed || b.left <= int64(b.c.w-b.c.r) { // no read will wait
 		return nil
 	}
-	b.moved = true
 	return b.c.rwc.SetReadDeadline(t)
 }
 

@@ -202,7 +202,7 @@ func (c *conn) exchange(a *answer, length int64) bool {
 		}
 		return false
 	}
-	if !whole || a.body.moved {
+	if !whole {
 		c.until = past // whoever read the body may have moved it
 	}
 	return c.enter(idle)
