@@ -44,6 +44,7 @@ type Facts struct {
 	Provider func(name string) bool
 	Priced   func(provider, model string) bool
 	InLadder func(baseline, candidate string) bool // baseline empty: in any ladder
+	Outdated func(*schemas.Verdict) schemas.Held   // why the verdict speaks of nothing now; nil: it does
 }
 
 // Errors of the rules. ErrUnsupported may be overridden, ErrInvalid may not.
@@ -129,7 +130,7 @@ func pick(r Request, verdicts []schemas.Verdict) *schemas.Verdict {
 	var best *schemas.Verdict
 	for i := range verdicts {
 		v := &verdicts[i]
-		if v.Candidate != r.Candidate || (r.RequestModel != "" && v.RequestModel != r.RequestModel) {
+		if v.Candidate != r.Candidate || (r.RequestModel != "" && v.RequestModel != r.RequestModel && v.Provider+"/"+v.RequestModel != r.RequestModel) {
 			continue
 		}
 		if best == nil || v.Savings.Requests > best.Savings.Requests {
@@ -152,6 +153,8 @@ func objection(r Request, v *schemas.Verdict, f Facts) string {
 			why = ": " + v.Reasons[0]
 		}
 		return fmt.Sprintf("the verdict on %s is %q%s", r.Candidate, v.Readiness, why)
+	case f.Outdated != nil && f.Outdated(v) != schemas.HeldNot:
+		return fmt.Sprintf("the verdict on %s holds no more. %s", r.Candidate, strings.TrimSuffix(f.Outdated(v).Sentence(), "."))
 	case f.Now.Sub(v.ComputedAt) > MaxVerdictAge:
 		return fmt.Sprintf("the verdict on %s is of %s: the analyzer has not looked for %.0f days (gnomon doctor)", r.Candidate, v.ComputedAt.UTC().Format(time.DateTime), f.Now.Sub(v.ComputedAt).Hours()/24)
 	case r.Threshold != nil && *r.Threshold > v.Threshold:

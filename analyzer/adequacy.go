@@ -1,6 +1,8 @@
 package analyzer
 
 import (
+	"time"
+
 	"github.com/gnomon-llm/gnomon/analyzer/calibration"
 	"github.com/gnomon-llm/gnomon/analyzer/evidence"
 	"github.com/gnomon-llm/gnomon/analyzer/familiar"
@@ -42,6 +44,8 @@ type scored struct {
 	evidence.Pair
 	Score    uint16
 	Expected *float32
+	Recorded string // the workload's name when the request came
+	Came     time.Time
 }
 
 // current are the pairs about what is in force, by the units of the epoch that

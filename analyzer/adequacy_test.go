@@ -105,3 +105,40 @@ func TestTheGradedPromptsAreDrawnFromWhatWasRecorded(t *testing.T) {
 func warned(v *schemas.Verdict) bool {
 	return slices.ContainsFunc(v.Warnings, func(w schemas.Warning) bool { return w.Code == "no_profile" })
 }
+
+// TestForecastsAreHeldAgainstWhatCame has proxies that said the truth, and such
+// that said too much: only of the second is there a warning.
+func TestForecastsAreHeldAgainstWhatCame(t *testing.T) {
+	say := func(p float32) func(i int) *float32 { return func(int) *float32 { return &p } }
+	for _, row := range []struct {
+		name   string
+		said   func(i int) *float32
+		warned bool
+		about  float64 // came less said; NaN: nothing is said
+	}{
+		{"as it came", say(.9), false, 0},
+		{"too sure", say(.98), true, -.08},
+		{"not sure enough", say(.8), true, .1},
+		{"nothing was expected: the first pairs of a workload", func(int) *float32 { return nil }, false, math.NaN()},
+		{"of the later ones alone", func(i int) *float32 { return []*float32{nil, say(.9)(0)}[i%2] }, false, 0},
+	} {
+		l := build(9, change(fine("w"), func(w *workload) { w.worse, w.better, w.eachProb = .1, 0, func(i int) float64 { return []float64{.1, .2}[i%2] } }))
+		for i := range l.evals {
+			l.evals[i].PAdequate = row.said(i)
+		}
+		v := analyze(t, l, settings())[0]
+		f := v.Quality.Forecast
+		if warned := slices.ContainsFunc(v.Warnings, func(w schemas.Warning) bool { return w.Code == "forecast_off" }); warned != row.warned {
+			t.Errorf("%s: warned %v, %+v", row.name, warned, f)
+		}
+		if math.IsNaN(row.about) {
+			if f != nil {
+				t.Errorf("%s: %+v", row.name, f)
+			}
+			continue
+		}
+		if f == nil || math.Abs(f.Off.Point-row.about) > .02 || f.Off.Lo > row.about+.005 || f.Off.Hi < row.about-.005 || math.Abs(f.Error-math.Abs(f.Off.Point)) > 1e-9 || f.Pairs == 0 {
+			t.Errorf("%s: %+v, want about %v", row.name, f, row.about)
+		}
+	}
+}

@@ -50,6 +50,9 @@ func Analyze(ctx context.Context, log Log, project string, s Settings, now time.
 		}
 	}
 	o.adequacies(found)
+	for _, q := range found {
+		q.check()
+	}
 	o.profiles(found)
 	verdicts := make([]schemas.Verdict, len(o.keys))
 	for i, k := range o.keys {
@@ -67,7 +70,10 @@ func (o *observed) verdict(project string, k key, q *quality, s Settings, tests 
 	v := schemas.Verdict{
 		Version: schemas.SchemaVersion, Project: project, Workload: k.workload, RequestModel: k.model, Provider: k.provider, Candidate: k.candidate,
 		ComputedAt: now.UTC().Truncate(time.Millisecond), Threshold: s.DraftThreshold, DaysObserved: len(days), DaysPlanned: s.PlannedDays,
-		Coverage: o.coverage(), Warnings: []schemas.Warning{}, Simulated: o.period.Simulated, Scorer: s.Scorer, Members: o.members[k.workload],
+		Coverage: o.coverage(), Warnings: []schemas.Warning{}, Simulated: o.period.Simulated, Scorer: s.Scorer,
+	}
+	for _, m := range o.members[k.workload] {
+		v.Members = append(v.Members, m.Found)
 	}
 	if s.Threshold != nil {
 		v.Threshold = s.Threshold(k.workload)

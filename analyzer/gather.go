@@ -44,7 +44,7 @@ type tally struct {
 type observed struct {
 	period Period
 	// members are the discovered workloads that go by a name.
-	members map[string][]string
+	members map[string][]Member
 	hours   map[time.Time]int // covered, by day; nil: unknown
 	today   time.Time         // not complete yet
 	models  map[key]*model    // candidate empty

@@ -14,8 +14,8 @@ type Log interface {
 	// Cells returns what passed, summed by Cell's key, of a project.
 	Cells(ctx context.Context, project string, from, to time.Time) ([]Cell, error)
 	// Members returns which discovered workloads go by a name that people gave them,
-	// by that name, sorted: the names under which everything else is returned.
-	Members(ctx context.Context, project string) (map[string][]string, error)
+	// by that name, in their order: the names under which everything else is returned.
+	Members(ctx context.Context, project string) (map[string][]Member, error)
 	// Evaluations returns every evaluation whose request falls in the span, in
 	// any order, each evaluation id once, with what is looked up of its request.
 	Evaluations(ctx context.Context, project string, from, to time.Time) ([]schemas.Evaluation, error)
@@ -27,6 +27,12 @@ type Log interface {
 	Rejects(ctx context.Context, project string, from, to time.Time) ([]RejectCount, error)
 	// Period returns how long and how completely a project has been observed.
 	Period(ctx context.Context, project string) (Period, error)
+}
+
+// Member is a discovered workload that goes by a name.
+type Member struct {
+	Found string
+	Since time.Time // requests of before were recorded under what was found
 }
 
 // Cell sums the requests of one workload, baseline and would-be route on one

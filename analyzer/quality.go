@@ -30,6 +30,7 @@ type quality struct {
 	closed   float64 // share of rehearsed pairs that a grader could judge
 	inForce  []scored
 	rescored int // graded pairs of requests that others than the scorer in force had scored
+	unjudged *unjudged
 }
 
 // collect files the evaluations of a candidate and makes units of them.
@@ -41,6 +42,7 @@ func (o *observed) collect(k key, s Settings, now time.Time) *quality {
 	f.DayGate = "no graded pairs"
 	q.checkBaseline(o.evals[k], k)
 	graded, before := q.pairs(o.evals[k], k, s.Scorer)
+	q.unjudged = o.unjudgedMember(k, graded)
 	pairs := make([]evidence.Pair, len(graded))
 	for i := range graded {
 		pairs[i] = graded[i].Pair
@@ -124,7 +126,7 @@ func (q *quality) pairs(all []*schemas.Evaluation, k key, now schemas.Scorer) (f
 	pairs := make([]scored, 0, byGrader[f.Grader])
 	for _, e := range graded {
 		if e.Grader == f.Grader {
-			pairs = append(pairs, scored{q.pair(e), uint16(math.Round(float64(e.Score) * math.MaxUint16)), e.PAdequate})
+			pairs = append(pairs, scored{q.pair(e), uint16(math.Round(float64(e.Score) * math.MaxUint16)), e.PAdequate, e.Recorded, e.RequestTs})
 		}
 	}
 	f.Pairs = len(pairs)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gnomon-llm/gnomon/analyzer"
 	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -116,10 +117,47 @@ func TestEachProviderOfAModelIsJudgedByItsOwnPairs(t *testing.T) {
 // under.
 func TestAVerdictSaysWhichWorkloadsItIsOf(t *testing.T) {
 	l := build(5, fine("letters"), fine("sent"))
-	l.members = map[string][]string{"letters": {"~a", "~b"}}
+	l.members = map[string][]analyzer.Member{"letters": {{Found: "~a"}, {Found: "~b"}}}
+	want := map[string][]string{"letters": {"~a", "~b"}}
 	for _, v := range analyze(t, l, settings()) {
-		if want := l.members[v.Workload]; !slices.Equal(v.Members, want) {
-			t.Errorf("%s is of %v, want %v", v.Workload, v.Members, want)
+		if !slices.Equal(v.Members, want[v.Workload]) {
+			t.Errorf("%s is of %v", v.Workload, v.Members)
 		}
+	}
+}
+
+// TestWhatIsMergedIsJudgedWithTheRest merges ~b into a workload that was ready by
+// the pairs of ~a.
+func TestWhatIsMergedIsJudgedWithTheRest(t *testing.T) {
+	merged := now.AddDate(0, 0, -2)
+	for _, row := range []struct {
+		name     string
+		recorded func(i int, e *schemas.Evaluation) string
+		members  []analyzer.Member
+		word     schemas.Readiness
+		says     string
+	}{
+		{"only what was there before has pairs", func(int, *schemas.Evaluation) string { return "~a" }, []analyzer.Member{{Found: "~a"}, {Found: "~b", Since: now}}, schemas.Collecting, "~b was merged into this workload"},
+		{"pairs under the name, but of before the merge", func(int, *schemas.Evaluation) string { return "letters" }, []analyzer.Member{{Found: "~a"}, {Found: "~b", Since: now}}, schemas.Collecting, "0 pairs are graded since"},
+		{"both have pairs of their own", func(i int, _ *schemas.Evaluation) string { return []string{"~a", "~b"}[i%2] }, []analyzer.Member{{Found: "~a"}, {Found: "~b", Since: now}}, schemas.Ready, "Quality holds"},
+		{"two days of pairs of both together", func(_ int, e *schemas.Evaluation) string {
+			if e.RequestTs.Before(merged) {
+				return "~a"
+			}
+			return "letters"
+		}, []analyzer.Member{{Found: "~a"}, {Found: "~b", Since: merged}}, schemas.Ready, "Quality holds"},
+		{"one that was only named", func(int, *schemas.Evaluation) string { return "~a" }, []analyzer.Member{{Found: "~a", Since: now}}, schemas.Ready, "Quality holds"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := build(11, fine("letters"))
+			l.members = map[string][]analyzer.Member{"letters": row.members}
+			for i := range l.evals {
+				l.evals[i].Recorded = row.recorded(i, &l.evals[i])
+			}
+			v := analyze(t, l, settings())[0]
+			if v.Readiness != row.word || !strings.Contains(strings.Join(v.Reasons, " "), row.says) {
+				t.Errorf("%s (%s): %v", v.Readiness, v.Brief, v.Reasons)
+			}
+		})
 	}
 }

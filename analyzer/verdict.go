@@ -131,6 +131,8 @@ func (o *observed) missingQuality(k key, v *schemas.Verdict, q *quality, s Setti
 		return noGrader(f), true
 	case q.lost:
 		return lack{fmt.Sprintf("The candidate looks worse: its quality is %s against a margin of %s. It is called so once its days agree, which is looked at on days 3, 7, 14, 21 and 28.", report.Quality(worse(v)), report.Points(-s.Margin)), "looks worse, days do not agree yet"}, true
+	case q.proved && f.GatePassed && q.unjudged != nil:
+		return mergedLack(q.unjudged), true
 	case q.proved && f.GatePassed:
 		return lack{}, false
 	case q.proved:

@@ -22,7 +22,7 @@ type log struct {
 	evals   []schemas.Evaluation
 	rejects []analyzer.RejectCount
 	inputs  map[string][]byte
-	members map[string][]string
+	members map[string][]analyzer.Member
 	period  analyzer.Period
 	err     error
 }
@@ -45,7 +45,9 @@ func (l *log) Evaluations(_ context.Context, _ string, from, to time.Time) (out 
 	return out, l.err
 }
 
-func (l *log) Members(context.Context, string) (map[string][]string, error) { return l.members, l.err }
+func (l *log) Members(context.Context, string) (map[string][]analyzer.Member, error) {
+	return l.members, l.err
+}
 
 func (l *log) InputsOfGraded(context.Context, string, time.Time, time.Time) (map[string][]byte, error) {
 	return l.inputs, l.err

@@ -25,7 +25,8 @@ type Snapshot struct {
 	providers map[string]*Provider
 	evidence  map[evidenceKey]evidenceFact
 	names     map[string]string
-	spoken    map[string]bool // the workloads of policies, evidence and names
+	members   map[string][]string // discovered workloads by what they are called, sorted
+	spoken    map[string]bool     // the workloads of policies, evidence and names
 }
 
 type modelKey struct{ provider, model string }
@@ -98,7 +99,7 @@ func newSnapshot(p Parts, o Origin) *Snapshot {
 		}
 		s.policies[pp.policy.Workload] = pp
 	}
-	members := s.name()
+	s.name()
 	for i := range p.Evidence {
 		e := &p.Evidence[i]
 		fact := evidenceFact{state: e.State, ratioPPM: ratioPPM(e.OutputRatio), profile: &e.Profile}
@@ -106,7 +107,7 @@ func newSnapshot(p Parts, o Origin) *Snapshot {
 			fact.adequacy = e.Adequacy
 		}
 		if e.State == schemas.EvidenceReady {
-			if fact.stale = outdated(e, s.Scorer(), members[e.Workload]); fact.stale != schemas.HeldNot {
+			if fact.stale = s.Outdated(e.Workload, e.Scorer, e.Members); fact.stale != schemas.HeldNot {
 				fact.state = schemas.EvidenceStale
 			}
 		}
@@ -116,13 +117,14 @@ func newSnapshot(p Parts, o Origin) *Snapshot {
 	return s
 }
 
-// outdated says why evidence does not speak of what is decided: it is of other
-// scores, or of other workloads than go by the name.
-func outdated(e *Evidence, now schemas.Scorer, members []string) schemas.Held {
+// Outdated says why evidence of a workload that stands on the scores of a scorer,
+// and on discovered workloads (sorted), does not speak of what is decided: other
+// scores are, or other workloads go by the name.
+func (s *Snapshot) Outdated(workload string, by schemas.Scorer, members []string) schemas.Held {
 	switch {
-	case e.Scorer != now:
+	case by != s.Scorer():
 		return schemas.HeldWeights
-	case !slices.Equal(e.Members, members):
+	case !slices.Equal(members, s.members[workload]):
 		return schemas.HeldMembers
 	}
 	return schemas.HeldNot
@@ -156,14 +158,13 @@ func (s *Snapshot) Stale() (out []Stale) {
 	return out
 }
 
-// name notes what workloads are called, and which are spoken of; it returns
-// what was found of each name, sorted.
-func (s *Snapshot) name() (members map[string][]string) {
-	s.names, s.spoken, members = make(map[string]string, len(s.parts.Names)), map[string]bool{}, map[string][]string{}
+// name notes what workloads are called, and which are spoken of.
+func (s *Snapshot) name() {
+	s.names, s.spoken, s.members = make(map[string]string, len(s.parts.Names)), map[string]bool{}, map[string][]string{}
 	for _, n := range s.parts.Names { // in the order of what was found
 		s.names[n.Found], s.spoken[n.Name] = n.Name, true
 		if !strings.HasPrefix(n.Name, "~") { // that one is the same requests, found by rules of before
-			members[n.Name] = append(members[n.Name], n.Found)
+			s.members[n.Name] = append(s.members[n.Name], n.Found)
 		}
 	}
 	for i := range s.parts.Policies {
@@ -172,7 +173,6 @@ func (s *Snapshot) name() (members map[string][]string) {
 	for i := range s.parts.Evidence {
 		s.spoken[s.parts.Evidence[i].Workload] = true
 	}
-	return members
 }
 
 // maxCarried is how many versions of the rules a name may come down from.

@@ -168,8 +168,23 @@ type QualityFinding struct {
 	// Adequacy is the calibrated chance that the candidate's answer is no worse;
 	// null without graded pairs. It forecasts, and decides no verdict.
 	Adequacy *Calibration `json:"adequacy,omitempty"`
+	// Forecast holds what it made expect of requests against how they were graded
+	// since; null below 20 sessions.
+	Forecast *Forecast `json:"forecast,omitempty"`
 	// Profile is what the graded prompts look like; null below 30.
 	Profile *Profile `json:"profile,omitempty"`
+}
+
+// Forecast is how good p_adequate was: of each pair what was recorded with the
+// request, before anybody had graded it, against what came. Pairs count by the
+// inverse of their sampling probability.
+type Forecast struct {
+	Pairs    int      `json:"pairs"`
+	Sessions int      `json:"sessions"`
+	Said     float64  `json:"said"`  // mean chance that was expected
+	Came     float64  `json:"came"`  // share in which the candidate's answer was no worse
+	Off      Interval `json:"off"`   // came less said, sessions being the unit
+	Error    float64  `json:"error"` // mean distance of the two within tenths of what was said: the expected calibration error
 }
 
 // Profile is what a workload's graded prompts look like, so that one unlike them

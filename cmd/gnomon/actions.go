@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gnomon-llm/gnomon/activation"
+	"github.com/gnomon-llm/gnomon/classifier"
 	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/pipeline"
@@ -32,8 +33,14 @@ type actions struct {
 	book     *savings.Book
 	publish  func(ctx context.Context, topic string, msgs ...pipeline.Message) error
 	verdicts func(ctx context.Context, project string) ([]schemas.Verdict, error)
+	snapshot func() *classifier.Snapshot                                 // what decisions are taken by
 	called   func(project, workload string) string                       // what a person calls it; empty: nothing else
 	seen     func(ctx context.Context, project string) ([]string, error) // workloads with a request in 30 days
+}
+
+// outdated says why a verdict speaks of nothing that is decided now.
+func (a *actions) outdated(v *schemas.Verdict) schemas.Held {
+	return a.snapshot().Outdated(v.Workload, v.Scorer, v.Members)
 }
 
 // Activate implements dashboards.Actions.
@@ -60,6 +67,7 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 		Provider: func(name string) bool { _, ok := a.c().Providers[name]; return ok },
 		Priced:   a.priced,
 		InLadder: a.inLadder,
+		Outdated: a.outdated,
 	})
 	if err != nil {
 		return dashboards.Result{}, refusal(err)

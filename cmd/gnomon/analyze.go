@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/gnomon-llm/gnomon/analyzer"
@@ -27,8 +28,21 @@ func (n *node) settings() analyzer.Settings {
 	return s
 }
 
-// firstLooks is how often the analyzer looks while it has found nothing to say.
+// firstLooks is how often the analyzer looks while it has found nothing to say, or
+// what it found speaks of nothing any more: of the names before a merge.
 const firstLooks = 30 * time.Second
+
+// lookLinger is how long a look waits that a merge or other weights have called
+// for: the store is told of names by the same topic as this process.
+const lookLinger = 2 * time.Second
+
+// lookAgain calls for a look.
+func (n *node) lookAgain() {
+	select {
+	case n.look <- struct{}{}:
+	default: // it is called for
+	}
+}
 
 // analyzeLoop looks now and at every interval; looking often costs nothing in
 // error (the evidence is anytime-valid). Until there is a first verdict it looks
@@ -45,13 +59,22 @@ func (n *node) analyzeLoop(ctx context.Context) error {
 			n.log.Error("the analyzer could not look; it looks again at its next turn", "err", err)
 		}
 		pause := n.c.Observe.Every
-		if len(verdicts) == 0 {
+		now := n.snapshots.get()
+		outdated := func(v schemas.Verdict) bool { return now.Outdated(v.Workload, v.Scorer, v.Members) != schemas.HeldNot }
+		if len(verdicts) == 0 || slices.ContainsFunc(verdicts, outdated) {
 			pause = min(pause, firstLooks)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
+		turn := time.NewTimer(pause)
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				turn.Stop()
+				return nil
+			case <-n.look:
+				turn.Reset(lookLinger)
+			case <-turn.C:
+				waiting = false
+			}
 		}
 	}
 }

@@ -30,10 +30,12 @@ as a client would send it, with dialect where it is not openai.chat). Writes one
 the same order: id, score (0 to 1: how much the strong model is needed), p_adequate (that the
 cheaper model's answer is no worse), novelty and task_class.
 
---evidence FILE takes graded pairs (workload, prompt or request, strong_score, weak_score, and
-probability where they were sampled): each workload's level and slope are then estimated from
-them, drawn towards what all have in common. score is then half of one plus the expected gain,
-and novelty how unlike the workload's graded prompts a prompt is: above .5 a proxy would not
+--evidence FILE takes graded pairs (workload, prompt or request, strong_score, weak_score;
+probability where they were sampled, session where several are of one): each workload's level
+and slope are then estimated from them, drawn towards what all have in common. p_adequate is
+then what a proxy would record with these pairs behind it (of a workload without pairs, which
+a proxy leaves open: what all have in common), score half of one plus the expected gain, and
+novelty how unlike the workload's graded prompts a prompt is: above .5 a proxy would not
 act on it.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) (err error) {
@@ -89,9 +91,10 @@ func openInput(name string) (io.Reader, func(), error) {
 
 // assessor assesses lines, calibrated where there is evidence.
 type assessor struct {
-	model          *classifier.Model
-	gain, adequate *calibration.Model // nil without evidence
-	profiles       map[string]*schemas.Profile
+	model    *classifier.Model
+	gain     *calibration.Model // nil without evidence
+	adequate calibration.Adequacies
+	profiles map[string]*schemas.Profile
 }
 
 // asked is one line of input.
@@ -105,6 +108,7 @@ type asked struct {
 	Strong      *float64 `json:"strong_score"`
 	Weak        *float64 `json:"weak_score"`
 	Probability float64  `json:"probability"`
+	Session     string   `json:"session"`
 }
 
 // answered is one line of output.
@@ -116,29 +120,31 @@ type answered struct {
 	TaskClass string          `json:"task_class"`
 }
 
-// assess returns score and adequacy by the prompt alone, and the rest.
-func (as *assessor) assess(q *asked) (score, adequate float64, seen familiar.Seen, novelty float64, err error) {
+// assess returns what the prompt alone says.
+func (as *assessor) assess(q *asked) (f classifier.Features, a classifier.Assessment, err error) {
 	body, dialect := []byte(q.Request), q.Dialect
 	switch {
 	case len(body) == 0 && q.Prompt == nil:
-		return 0, 0, seen, 0, errors.New("neither prompt nor request\n  a text goes under \"prompt\", a body as clients send it under \"request\": " +
+		return f, a, errors.New("neither prompt nor request\n  a text goes under \"prompt\", a body as clients send it under \"request\": " +
 			`{"id": 1, "workload": "support/triage", "request": {"model": …, "messages": …}}`)
 	case len(body) == 0:
 		body = training.ChatBody(*q.Prompt)
 	case body[0] == '"': // a request may stand as text, byte for byte as it was sent
 		var text string
 		if err := json.Unmarshal(body, &text); err != nil {
-			return 0, 0, seen, 0, err
+			return f, a, err
 		}
 		body = []byte(text)
 	}
 	if dialect == "" {
 		dialect = "openai.chat"
 	}
-	f, a := as.model.Assess(dialect, body)
-	seen = familiar.Seen{Features: f, Task: a.Task}
-	return float64(a.Score) / math.MaxUint16, as.model.Adequate(&f, &a), seen, float64(a.Novelty) / math.MaxUint16, nil
+	f, a = as.model.Assess(dialect, body)
+	return f, a, nil
 }
+
+// share is a figure in 1/65535.
+func share(n uint16) float64 { return float64(n) / math.MaxUint16 }
 
 // learn fits the workloads' effects to graded pairs.
 func (as *assessor) learn(name string) error {
@@ -147,7 +153,8 @@ func (as *assessor) learn(name string) error {
 		return fmt.Errorf("%w: --evidence: %w", errUsage, err)
 	}
 	defer func() { _ = f.Close() }()
-	var gains, adequates []calibration.Observation
+	var gains []calibration.Observation
+	var pairs []calibration.Pair
 	prompts := map[string][]familiar.Seen{}
 	err = eachLine(f, func(q *asked) error {
 		if q.Strong == nil || q.Weak == nil {
@@ -156,21 +163,17 @@ func (as *assessor) learn(name string) error {
 		if q.Probability < 0 || q.Probability > 1 {
 			return fmt.Errorf("the probability %v is not between 0 and 1", q.Probability)
 		}
-		score, adequate, seen, _, err := as.assess(q)
+		f, a, err := as.assess(q)
 		if err != nil {
 			return err
 		}
-		prompts[q.Workload] = append(prompts[q.Workload], seen)
-		o := calibration.Observation{Workload: q.Workload, Prior: score, Outcome: *q.Strong - *q.Weak}
+		prompts[q.Workload] = append(prompts[q.Workload], familiar.Seen{Features: f, Task: a.Task, Cluster: q.Session})
+		pairs = append(pairs, calibration.Pair{Group: q.Workload, Score: a.Score, NoWorse: *q.Weak >= *q.Strong, Probability: q.Probability, Session: q.Session})
+		o := calibration.Observation{Workload: q.Workload, Prior: share(a.Score), Outcome: *q.Strong - *q.Weak, Cluster: q.Session}
 		if q.Probability > 0 {
 			o.Weight = 1 / q.Probability
 		}
 		gains = append(gains, o)
-		o.Prior, o.Outcome = adequate, 0
-		if *q.Weak >= *q.Strong {
-			o.Outcome = 1
-		}
-		adequates = append(adequates, o)
 		return nil
 	})
 	if err != nil {
@@ -181,7 +184,7 @@ func (as *assessor) learn(name string) error {
 		as.profiles[workload] = familiar.Fit(seen)
 	}
 	if len(gains) > 0 {
-		as.gain, as.adequate = calibration.Fit(gains, training.SteepestGain), calibration.Fit(adequates, 1)
+		as.gain, as.adequate = calibration.Fit(gains, training.SteepestGain), calibration.Adequacy(pairs)
 	}
 	return nil
 }
@@ -190,20 +193,21 @@ func (as *assessor) run(in io.Reader, out io.Writer) error {
 	w := bufio.NewWriter(out)
 	enc := json.NewEncoder(w)
 	err := eachLine(in, func(q *asked) error {
-		score, adequate, seen, novelty, err := as.assess(q)
+		f, a, err := as.assess(q)
 		if err != nil {
 			return err
 		}
+		score, adequate, novelty := share(a.Score), as.model.Adequate(&f, &a), share(a.Novelty)
 		if as.gain != nil {
 			score = between((1 + as.gain.Predict(q.Workload, score)) / 2)
-			adequate = between(as.adequate.Predict(q.Workload, adequate))
-			novelty = as.novelty(q.Workload, &seen)
+			adequate = share(as.adequate.At(q.Workload, a.Score))
+			novelty = as.novelty(q.Workload, &f, a.Task)
 		}
 		id := q.ID
 		if len(id) == 0 {
 			id = json.RawMessage("null")
 		}
-		return enc.Encode(answered{id, round(score), round(adequate), round(novelty), seen.Task.String()})
+		return enc.Encode(answered{id, round(score), round(adequate), round(novelty), a.Task.String()})
 	})
 	return errors.Join(err, w.Flush())
 }
@@ -211,12 +215,12 @@ func (as *assessor) run(in io.Reader, out io.Writer) error {
 // novelty is how unlike its workload's graded prompts a prompt is, from 0 to 1:
 // above a half it is novel. Of a workload of which next to nothing is graded
 // every prompt is.
-func (as *assessor) novelty(workload string, seen *familiar.Seen) float64 {
+func (as *assessor) novelty(workload string, f *classifier.Features, task classifier.TaskClass) float64 {
 	p := as.profiles[workload]
 	if p == nil {
 		return 1
 	}
-	s, _ := classifier.Strangeness(&seen.Features, seen.Task, p)
+	s, _ := classifier.Strangeness(f, task, p)
 	return float64(s) / (float64(s) + float64(max(p.Bound, 1)))
 }
 

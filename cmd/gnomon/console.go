@@ -22,7 +22,7 @@ func (n *node) console() (http.Handler, error) {
 	return dashboards.New(dashboards.Config{
 		Project: n.c.Project, Data: consoleData{n}, Health: n, Simulated: n.opts.simulated, Hosts: n.c.Admin.Hosts, Token: n.c.Admin.Token,
 		Log: n.log, Metrics: n.metrics(), Version: version, Proxy: proxyURL(n.c),
-		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.workloadsSeen, called: n.nameActions().called},
+		Actions: &actions{c: n.live.Load, keeper: n.keeper, book: n.book, publish: n.pub.Publish, verdicts: consoleData{n}.Verdicts, seen: n.workloadsSeen, snapshot: n.snapshots.get, called: n.nameActions().called},
 		Keys:    keyActions{n.live.Load, n.keys},
 		Names:   n.nameActions(),
 		Explain: n.explainer().Explain,
@@ -191,6 +191,7 @@ func (n *node) Parts(context.Context) []dashboards.Part {
 	kept("policies", n.keeper.Standing(), figure("in force", len(n.keeper.Latest()), "workloads"))
 	kept("names", n.names.Standing(), figure("known", len(n.names.Latest()), "workloads"))
 	kept("keys", n.keys.Standing(), figure("known", len(n.keys.Latest()), "keys"))
+	add(evidencePart(n.snapshots.get()))
 	where := "embedded at " + n.c.Kafka.Listen
 	if len(n.c.Kafka.Brokers) > 0 {
 		where = fmt.Sprint("cluster at ", n.c.Kafka.Brokers)
@@ -209,6 +210,27 @@ func (n *node) Parts(context.Context) []dashboards.Part {
 		add("engine", dashboards.PartOK, "ClickHouse "+n.engine.Version()+" in a child process at "+n.engine.Addr(), figure("restarts", n.engine.Restarts(), ""))
 	}
 	return parts
+}
+
+// evidencePart says which evidence holds no more, in words: what a policy would
+// act on by it stays where it was sent.
+func evidencePart(s *classifier.Snapshot) (name string, state dashboards.PartState, detail string) {
+	var acts, waits []string
+	for _, e := range s.Stale() {
+		about := fmt.Sprintf("%s (%s/%s to %s)", e.Workload, e.Provider, e.RequestModel, e.Candidate)
+		if e.Acts {
+			acts = append(acts, about+": "+e.Why.Sentence())
+		} else {
+			waits = append(waits, about)
+		}
+	}
+	switch {
+	case len(acts) > 0:
+		return "evidence", dashboards.PartDegraded, "nothing is acted on in " + strings.Join(acts, "; in ")
+	case len(waits) > 0:
+		return "evidence", dashboards.PartOK, "of other scores, or of other workloads than go by the name, and begun anew: " + strings.Join(waits, ", ")
+	}
+	return "evidence", dashboards.PartOK, "speaks of what is decided: scores by weights " + s.Scorer().ScorerName()
 }
 
 func figure[T int | uint64](name string, v T, unit string) dashboards.Figure {

@@ -58,7 +58,8 @@ type node struct {
 	spool            *spool.Spool
 	book             *savings.Book
 	snapshots        *snapshots
-	decidedBy        *decidedBy // nil where nothing is decided
+	look             chan struct{} // the analyzer is to look before its turn
+	decidedBy        *decidedBy    // nil where nothing is decided
 	keeper           *activation.Keeper[schemas.Policy]
 	keys             *activation.Keeper[schemas.Key]
 	names            *activation.Keeper[schemas.Naming]
@@ -173,6 +174,8 @@ func (n *node) openKnowledge() (err error) {
 		Project: n.c.Project, Ladders: ladders(n.c), Capabilities: classifier.BuiltinCapabilities(), Providers: providersOf(n.c),
 		Prices: n.book, DraftThreshold: n.c.Proxy.DraftThreshold, Model: model,
 	}, filepath.Join(dir, "evidence.json"), keep, n.log)
+	n.look = make(chan struct{}, 1)
+	n.snapshots.changed = n.lookAgain
 	n.keeper, err = activation.OpenKeeper(filepath.Join(dir, "policies.snapshot"), recordTopic{n.pipelineConfig(), schemas.TopicPolicies}, n.snapshots.setPolicies, n.log)
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ type snapshots struct {
 	behind   bool                       // the evidence topic is being read again: what is revoked further on must not be acted on
 	path     string                     // where evidence outlives the process; empty: nowhere
 	keep     func(*classifier.Snapshot) // what is decided by is kept; nil: nothing is decided here
+	changed  func()                     // what evidence stands on has: the analyzer is to look; nil: nobody asks
 	pending  *time.Timer                // evidence has come: a new Snapshot is due; nil: none is
 	log      *slog.Logger
 }
@@ -80,6 +81,7 @@ func (s *snapshots) setNames(all []schemas.Naming) {
 	}
 	s.parts.Names = names
 	s.rebuild()
+	s.tell()
 }
 
 // namesIn are what discovered workloads of a project are called, as a Snapshot
@@ -97,12 +99,20 @@ func namesIn(all []schemas.Naming, project string) (names []classifier.Name) {
 func (s *snapshots) setKnowledge(l []classifier.Ladder, providers []classifier.Provider, threshold float64, m *classifier.Model) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if was := s.get().Model().Hash(); was != m.Hash() {
-		s.log.Warn("requests are assessed by other weights from here on: a threshold that a verdict found stands on the scores of those before",
-			"before", fmt.Sprintf("%016x", was), "now", fmt.Sprintf("%016x", m.Hash()), "policies", len(s.parts.Policies))
-	}
+	was := s.get().Model().Hash()
 	s.parts.Ladders, s.parts.Providers, s.parts.DraftThreshold, s.parts.Model = l, providers, threshold, m
 	s.rebuild()
+	if was != m.Hash() {
+		s.log.Warn("requests are scored by other weights from here on: evidence that stands on the scores of those before is held, and gathered anew",
+			"before", fmt.Sprintf("%016x", was), "now", fmt.Sprintf("%016x", m.Hash()), "held", len(s.get().Stale()))
+		s.tell()
+	}
+}
+
+func (s *snapshots) tell() {
+	if s.changed != nil {
+		s.changed()
+	}
 }
 
 // addEvidence takes one record of the evidence topic; a later one of the same

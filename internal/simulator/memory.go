@@ -162,7 +162,9 @@ func (m *memoryLog) Evaluations(_ context.Context, _ string, from, to time.Time)
 	return out, nil
 }
 
-func (*memoryLog) Members(context.Context, string) (map[string][]string, error) { return nil, nil }
+func (*memoryLog) Members(context.Context, string) (map[string][]analyzer.Member, error) {
+	return nil, nil
+}
 
 func (m *memoryLog) InputsOfGraded(_ context.Context, _ string, from, to time.Time) (map[string][]byte, error) {
 	out := map[string][]byte{}

@@ -37,26 +37,31 @@ const calledInViews = `toLowCardinality(transform(concat(project, '/', workload)
 type given struct {
 	found, names []string
 	carried      []bool // the name is of rules of before: the same requests, and none that joined them
+	since        []time.Time
 }
 
 // named reads them. A reader that sees a new name a moment before its proxies do
 // shows the same requests: those of before are looked up, those to come have it.
 func (s *Store) named(ctx context.Context, project string) (g given, err error) {
-	rows, err := query(ctx, s, "names of workloads", "SELECT workload, name FROM gnomon.workload_names WHERE project = ? ORDER BY workload", func(row scanner) (p [2]string, err error) {
-		return p, row.Scan(&p[0], &p[1])
+	_, err = query(ctx, s, "names of workloads", "SELECT workload, name, since FROM gnomon.workload_names WHERE project = ? ORDER BY workload", func(row scanner) (none struct{}, err error) {
+		var found, name string
+		var since time.Time
+		err = row.Scan(&found, &name, &since)
+		g.found, g.names, g.since = append(g.found, found), append(g.names, name), append(g.since, since.UTC())
+		return none, err
 	}, project)
 	called := map[string]string{}
-	for _, r := range rows {
-		called[r[0]] = r[1]
+	for i, found := range g.found {
+		called[found] = g.names[i]
 	}
-	for _, r := range rows {
-		name, carried := r[1], strings.HasPrefix(r[1], "~")
+	for i, name := range g.names {
+		g.carried = append(g.carried, strings.HasPrefix(name, "~"))
 		for range 8 { // versions of the rules, at most
 			if again, ok := called[name]; ok {
 				name = again
 			}
 		}
-		g.found, g.names, g.carried = append(g.found, r[0]), append(g.names, name), append(g.carried, carried)
+		g.names[i] = name
 	}
 	return g, err
 }

@@ -42,12 +42,12 @@ const baseProvider = "if(baseline_provider = '', provider, baseline_provider)"
 const between = "project = ? AND ts >= fromUnixTimestamp64Milli(?) AND ts < fromUnixTimestamp64Milli(?)"
 
 // Members implements analyzer.Log.
-func (s *Store) Members(ctx context.Context, project string) (map[string][]string, error) {
+func (s *Store) Members(ctx context.Context, project string) (map[string][]analyzer.Member, error) {
 	g, err := s.named(ctx, project)
-	members := map[string][]string{}
+	members := map[string][]analyzer.Member{}
 	for i, name := range g.names { // found are sorted
 		if !g.carried[i] {
-			members[name] = append(members[name], g.found[i])
+			members[name] = append(members[name], analyzer.Member{Found: g.found[i], Since: g.since[i]})
 		}
 	}
 	return members, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/gnomon-llm/gnomon/analyzer"
 	"github.com/gnomon-llm/gnomon/internal/embedded/embeddedtest"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -179,7 +180,7 @@ func TestWhatAnEvaluationDoesNotSayIsLookedUp(t *testing.T) {
 			t.Errorf("%+v, want %s by %v", e, provider, scorer)
 		}
 	}
-	if members, err := s.Members(t.Context(), project); err != nil || !reflect.DeepEqual(members, map[string][]string{"letters": {"~found"}}) {
+	if members, err := s.Members(t.Context(), project); err != nil || !reflect.DeepEqual(members, map[string][]analyzer.Member{"letters": {{Found: "~found", Since: now}}}) {
 		t.Errorf("%v, %v", members, err)
 	}
 }
