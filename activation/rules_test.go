@@ -48,6 +48,26 @@ func TestWhatMayBeActivated(t *testing.T) {
 			f.Now = f.Now.Add(MaxVerdictAge)
 			return f
 		}(), ErrUnsupported, "has not looked"},
+		{"a verdict that stands on the scores of other weights is refused", nil, func() Facts {
+			f := facts(nil, verdict(schemas.Ready))
+			f.Outdated = func(*schemas.Verdict) schemas.Held { return schemas.HeldWeights }
+			return f
+		}(), ErrUnsupported, "holds no more. The evidence stands on the scores of other weights"},
+		{"one that speaks of what is decided is none of those", nil, func() Facts {
+			f := facts(nil, verdict(schemas.Ready))
+			f.Outdated = func(*schemas.Verdict) schemas.Held { return schemas.HeldNot }
+			return f
+		}(), nil, ""},
+		{"the baseline may be named with its provider", func(r *Request) { r.RequestModel = "openai/big" }, func() Facts {
+			v := verdict(schemas.Ready)
+			v.Provider = "openai"
+			return facts(nil, v)
+		}(), nil, ""},
+		{"and is then no other provider's", func(r *Request) { r.RequestModel = "azure/big" }, func() Facts {
+			v := verdict(schemas.Ready)
+			v.Provider = "openai"
+			return facts(nil, v)
+		}(), ErrUnsupported, "no verdict"},
 		{"outside any ladder it is refused", func(r *Request) { r.Candidate = "openai/other" }, facts(nil), ErrUnsupported, "no ladder"},
 		{"outside any ladder it may be overridden", func(r *Request) { r.Candidate = "openai/other"; r.Override = true }, facts(nil), nil, ""},
 		{"an unpriced one is never activated", func(r *Request) { r.Candidate = "openai/mystery"; r.Override = true }, facts(nil), ErrInvalid, "price"},

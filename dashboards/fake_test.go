@@ -119,6 +119,8 @@ func (f *fake) addShape(s shape, day0 time.Time, rnd *rand.Rand) {
 	sv.EvidenceSummary = fmt.Sprintf("%d pairs, 14 of 14 days.", s.pairs)
 	sv.RehearsalSpend = usd(float64(s.pairs) * .0093)
 	q := &v.Quality
+	q.Adequacy = &schemas.Calibration{Pairs: 1912, Level: 62_000, Lower: 61_000, Upper: 63_000}
+	q.Forecast = &schemas.Forecast{Pairs: 1800, Sessions: 900, Said: .93, Came: .9}
 	q.Pairs, q.Clusters, q.Mean, q.Lower, q.Upper, q.Margin, q.Alpha = s.pairs, s.pairs*9/10, (s.lower+s.upper)/2, s.lower, s.upper, .02, .05
 	q.DayGate, q.Grader = "passed", "exact_match"
 	if s.readiness == schemas.Collecting {

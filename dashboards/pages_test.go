@@ -44,6 +44,9 @@ func TestEveryPageIsDrawnAndKeepsHostileTextAsText(t *testing.T) {
 		"/search?q=" + queryEscape(hostile), "/requests?user=" + queryEscape(hostile) + "&status=" + queryEscape(hostile)}
 	for _, s := range f.shapes {
 		pages = append(pages, workloadPath(s.name))
+		if page := get(t, h, workloadPath(s.name)).Body.String(); s.readiness == schemas.Ready && !strings.Contains(page, "1,800 pairs 93 % was expected before they were graded, and 90 % came") {
+			t.Errorf("%s does not hold forecasts against what came", s.name)
+		}
 	}
 	for _, p := range pages {
 		w := get(t, h, p)

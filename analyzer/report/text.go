@@ -193,6 +193,8 @@ var shown = []struct{ code, words string }{
 	{"graded_share", "graded in part only"},
 	{"bounds_cross", "quality has drifted"},
 	{"ended_early", "observation ended early"},
+	{"other_weights", "weights have changed, evidence begun anew"},
+	{"forecast_off", "p_adequate is off by more than 2 points"},
 }
 
 func warningLines(vs []schemas.Verdict) (lines []string) {

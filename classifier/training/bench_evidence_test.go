@@ -18,8 +18,7 @@ const (
 type figures struct {
 	prior, fitted, mean float64 // APGR: of the prompt alone, with pairs, of the pairs' plain mean
 	one, two            float64 // weak share at −1 pp, −2 pp
-	ece                 float64
-	proxy               float64 // ECE of what the proxy expects, whose prior is the score alone
+	ece                 float64 // of p_adequate, as proxies and gnomon assess have it
 	rows                int
 	forecasts           []Forecast // of one draw; a mean over draws has none
 }
@@ -31,7 +30,6 @@ func (f figures) add(g figures, weight float64) figures {
 	f.one += g.one * weight
 	f.two += g.two * weight
 	f.ece += g.ece * weight
-	f.proxy += g.proxy * weight
 	f.rows = g.rows
 	return f
 }
@@ -54,28 +52,23 @@ func deal(rows []said, draw uint64) (evidence, test []said) {
 
 // calibrated measures test rows under the evidence.
 func calibrated(evidence, test []said) figures {
-	var gain, adequate, bare []calibration.Observation
+	var gain []calibration.Observation
+	var pairs []calibration.Pair
 	for _, s := range evidence {
-		came := 0.0
-		if s.row.Adequate() {
-			came = 1
-		}
 		gain = append(gain, calibration.Observation{Workload: s.row.Workload, Prior: s.score / 65535, Outcome: s.row.Gain()})
-		adequate = append(adequate, calibration.Observation{Workload: s.row.Workload, Prior: s.adequate, Outcome: came})
-		bare = append(bare, calibration.Observation{Workload: s.row.Workload, Prior: 1 - s.score/65535, Outcome: came})
+		pairs = append(pairs, calibration.Pair{Group: s.row.Workload, Score: uint16(s.score), NoWorse: s.row.Adequate()})
 	}
-	g, a, means := calibration.Fit(gain, SteepestGain), calibration.Fit(adequate, 1), workloadMeans(rowsOf(evidence))
+	g, a, means := calibration.Fit(gain, SteepestGain), calibration.Adequacy(pairs), workloadMeans(rowsOf(evidence))
 	fitted := curve(test, func(s *said) float64 { return g.Predict(s.row.Workload, s.score/65535) })
-	f, byScore, b := make([]Forecast, len(test)), make([]Forecast, len(test)), calibration.Fit(bare, 1)
+	f := make([]Forecast, len(test))
 	for i, s := range test {
-		f[i] = Forecast{max(0, min(a.Predict(s.row.Workload, s.adequate), 1)), s.row.Adequate()}
-		byScore[i] = Forecast{max(0, min(b.Predict(s.row.Workload, 1-s.score/65535), 1)), s.row.Adequate()}
+		f[i] = Forecast{float64(a.At(s.row.Workload, uint16(s.score))) / 65535, s.row.Adequate()}
 	}
 	return figures{
 		forecasts: f,
 		prior:     curve(test, func(s *said) float64 { return s.score }).APGR(), fitted: fitted.APGR(),
 		mean: curve(test, func(s *said) float64 { return means[s.row.Workload] }).APGR(),
-		one:  fitted.WeakShare(.01), two: fitted.WeakShare(.02), ece: ECE(f), proxy: ECE(byScore), rows: len(test),
+		one:  fitted.WeakShare(.01), two: fitted.WeakShare(.02), ece: ECE(f), rows: len(test),
 	}
 }
 
@@ -98,9 +91,9 @@ func drawn(rows []said) (f figures) {
 // TestBenchRoutingEvidence measures what 50 graded pairs of each workload bring.
 func TestBenchRoutingEvidence(t *testing.T) {
 	rows, o := benched(t), Defaults()
-	fmt.Printf("\n%-56s %5s %8s %8s %8s %6s %6s %6s %6s  floor → goal\n", "with 50 pairs of each workload, mean of 10 draws", "rows", "prompt", "fitted", "mean", "−1 pp", "−2 pp", "ECE", "proxy")
+	fmt.Printf("\n%-56s %5s %8s %8s %8s %6s %6s %6s  floor → goal\n", "with 50 pairs of each workload, mean of 10 draws", "rows", "prompt", "fitted", "mean", "−1 pp", "−2 pp", "ECE")
 	show := func(name string, f figures, floor, goal float64) {
-		fmt.Printf("%-56s %5d %8.3f %8.3f %8.3f %5.1f%% %5.1f%% %6.3f %6.3f  %.3f → %.3f\n", name, f.rows, f.prior, f.fitted, f.mean, 100*f.one, 100*f.two, f.ece, f.proxy, floor, goal)
+		fmt.Printf("%-56s %5d %8.3f %8.3f %8.3f %5.1f%% %5.1f%% %6.3f  %.3f → %.3f\n", name, f.rows, f.prior, f.fitted, f.mean, 100*f.one, 100*f.two, f.ece, floor, goal)
 		if f.fitted < floor {
 			t.Errorf("%s: APGR %.3f is below the floor %.3f", name, f.fitted, floor)
 		}
@@ -113,7 +106,7 @@ func TestBenchRoutingEvidence(t *testing.T) {
 	}
 	// Pairs that were in training are shown, not held: nobody should calibrate by them.
 	mention := func(name string, f figures) {
-		fmt.Printf("%-56s %5d %8.3f %8.3f %8.3f %5.1f%% %5.1f%% %6.3f %6.3f\n", name, f.rows, f.prior, f.fitted, f.mean, 100*f.one, 100*f.two, f.ece, f.proxy)
+		fmt.Printf("%-56s %5d %8.3f %8.3f %8.3f %5.1f%% %5.1f%% %6.3f\n", name, f.rows, f.prior, f.fitted, f.mean, 100*f.one, 100*f.two, f.ece)
 	}
 	in := held{everything, everything, group, 5}.ask(t, rows, o)
 	show("R3 MMLU, subjects seen in training", drawn(of(in, "routellm-mmlu")), .650, .690)
