@@ -122,7 +122,9 @@ func TestForecastsAreHeldAgainstWhatCame(t *testing.T) {
 		{"nothing was expected: the first pairs of a workload", func(int) *float32 { return nil }, false, math.NaN()},
 		{"of the later ones alone", func(i int) *float32 { return []*float32{nil, say(.9)(0)}[i%2] }, false, 0},
 	} {
-		l := build(9, change(fine("w"), func(w *workload) { w.worse, w.better, w.eachProb = .1, 0, func(i int) float64 { return []float64{.1, .2}[i%2] } }))
+		l := build(9, change(fine("w"), func(w *workload) {
+			w.worse, w.better, w.eachProb = .1, 0, func(i int) float64 { return []float64{.1, .2}[i%2] }
+		}))
 		for i := range l.evals {
 			l.evals[i].PAdequate = row.said(i)
 		}

@@ -26,7 +26,9 @@ func (q *quality) check() {
 	var bins [forecastBins]sum
 	var sessions []sum // in the order of their first pairs: sums of floats depend on it
 	index, pairs := map[string]int{}, 0
-	add := func(s *sum, w, said, came float64) { s.weight, s.said, s.came = s.weight+w, s.said+w*said, s.came+w*came }
+	add := func(s *sum, w, said, came float64) {
+		s.weight, s.said, s.came = s.weight+w, s.said+w*said, s.came+w*came
+	}
 	for i := range q.inForce {
 		p := &q.inForce[i]
 		if p.Expected == nil {
