@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -238,14 +237,14 @@ func TestBenchQueries(t *testing.T) {
 	} {
 		best, cpu := time.Hour, time.Hour
 		for range 3 {
-			began, used := time.Now(), engineCPU(t)
+			began, used := time.Now(), embeddedtest.ProcessorTime(t)
 			if err := c.read(); err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
-			best, cpu = min(best, time.Since(began)), min(cpu, engineCPU(t)-used)
+			best, cpu = min(best, time.Since(began)), min(cpu, embeddedtest.ProcessorTime(t)-used)
 		}
 		if c.scan == nil {
-			fmt.Printf("%-28s %8.0f ms, %5d ms of the engine's processor\n", c.name, best.Seconds()*1e3, cpu.Milliseconds())
+			fmt.Printf("%-28s %8.0f ms, %5d ms of processor time\n", c.name, best.Seconds()*1e3, cpu.Milliseconds())
 			continue
 		}
 		began := time.Now()
@@ -254,39 +253,8 @@ func TestBenchQueries(t *testing.T) {
 			continue
 		}
 		all := time.Since(began)
-		fmt.Printf("%-28s %8.0f ms, %5d ms of the engine's processor, over every row %8.0f ms: %.0f times\n", c.name, best.Seconds()*1e3, cpu.Milliseconds(), all.Seconds()*1e3, all.Seconds()/best.Seconds())
+		fmt.Printf("%-28s %8.0f ms, %5d ms of processor time, over every row %8.0f ms: %.0f times\n", c.name, best.Seconds()*1e3, cpu.Milliseconds(), all.Seconds()*1e3, all.Seconds()/best.Seconds())
 	}
-}
-
-// engineChild is the one process that this one has started: the engine.
-func engineChild(t testing.TB) int {
-	t.Helper()
-	out, err := exec.Command("pgrep", "-P", strconv.Itoa(os.Getpid())).Output()
-	var children []int
-	for _, field := range strings.Fields(string(out)) {
-		if comm, err := os.ReadFile("/proc/" + field + "/comm"); err == nil && !strings.HasPrefix(string(comm), "pgrep") {
-			pid, _ := strconv.Atoi(field)
-			children = append(children, pid)
-		}
-	}
-	if len(children) != 1 {
-		t.Fatalf("the engine among %q (%v)?", out, err)
-	}
-	return children[0]
-}
-
-// engineCPU is the processor's time that the engine has used, to 10 ms: on a busy
-// machine it says more than the clock.
-func engineCPU(t testing.TB) time.Duration {
-	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", engineChild(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // TestBenchOpening kills the engine while it inserts and says how long it is until
@@ -294,11 +262,14 @@ func engineCPU(t testing.TB) time.Duration {
 func TestBenchOpening(t *testing.T) {
 	s, _ := scale(t, scaleMemory)
 	before := count(t, s, "SELECT count() FROM gnomon.requests")
-	child := engineChild(t)
+	children := embeddedtest.Children(t)
+	if len(children) != 1 {
+		t.Fatalf("the engine among %d?", children)
+	}
 	cut := make(chan error, 1)
 	go func() { cut <- s.InsertRequests(context.Background(), "", traffic("crash", 50_000, 1, 5)) }()
 	time.Sleep(100 * time.Millisecond) // into the insert
-	if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(children[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	began, n := time.Now(), uint64(0)
