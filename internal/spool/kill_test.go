@@ -15,6 +15,7 @@ import (
 const childEnv = "GNOMON_SPOOL_TEST_CHILD"
 
 func childMain() {
+	stallAfter = time.Minute // on a busy machine a write takes long: what is said here is of writes alone
 	s, err := Open(Config{Dir: os.Getenv(childEnv), SegmentBytes: 64 << 10, MaxBytes: 8 << 20})
 	if err != nil {
 		fmt.Println("error", err)
@@ -103,8 +104,10 @@ func TestKillDashNineLosesNothingThatWasPromised(t *testing.T) {
 				t.Errorf("sequence %d was begun and is %q", seq, f.lost[seq])
 			}
 		}
-		if len(f.declared) > 0 {
-			t.Errorf("without names: %v", f.declared)
+		for seq, reason := range f.declared { // a segment's head may count one that its caller was not yet promised
+			if began[seq] || reason != ReasonHole {
+				t.Errorf("sequence %d is declared without a name: %s", seq, reason)
+			}
 		}
 		closeSpool(t, s)
 	}

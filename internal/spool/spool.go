@@ -48,10 +48,11 @@ type Config struct {
 // Limits of the memory beside a hung disk, and of the wait for it.
 const (
 	maxPending = 8 << 20
-	stallAfter = 50 * time.Millisecond
 	stallCheck = 25 * time.Millisecond
 	tick       = time.Second
 )
+
+var stallAfter = 50 * time.Millisecond // longer in tests that ask for what is written
 
 // Spool is the log of one proxy. Its methods are safe for concurrent use; Next
 // is for one caller at a time.
