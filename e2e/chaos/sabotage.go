@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gnomon-llm/gnomon/internal/sabotage"
 )
@@ -30,6 +31,9 @@ func sabotageAll(ctx context.Context, o options, which string, first uint64, see
 			return fmt.Errorf("no safeguard is called %q: there are %v", which, sabotage.Safeguards)
 		}
 	}
+	// Less than a minute: then the spool sends again what the store has not
+	// confirmed, and makes good what one safeguard less has lost.
+	o.settle = min(o.settle, 45*time.Second)
 	fmt.Printf("%-16s %-62s %s\n", "taken away", "fault", "noticed")
 	for _, safeguard := range among {
 		o.env, o.only = []string{"SABOTAGE=" + safeguard}, telling[safeguard]
