@@ -55,6 +55,11 @@ func Reassess(ctx context.Context, r *Result, payloads Payloads, assess Assess, 
 			r.Assessments.Note = "some were made by a build with other features, or by weights that were not kept"
 			return nil
 		}
+		if ev.BaselineReject == schemas.RejectClassifier && in.Assessment == (classifier.Assessment{}) {
+			r.Assessments.NotRemade++ // whether it fails, or is late, is no matter of the body
+			r.Assessments.Note = "of some nothing was recorded, for the classifier had failed or taken too long"
+			return nil
+		}
 		r.Assessments.Bodies++
 		in.Features.Gates &^= ways
 		f, a := assess(body, model)

@@ -409,8 +409,12 @@ func TestKeptBodiesAreAssessedAgain(t *testing.T) {
 	}
 	bodies[3].RequestBody = append([]byte(nil), bodies[4].RequestBody...)
 	bodies[5].Event.SnapshotHash++ // of a build of which nothing is known
+	for i, why := range map[int]schemas.Reject{7: schemas.RejectClassifier, 8: schemas.RejectNone} {
+		// Nothing was recorded: of the first the classifier was late, of the second it should have been.
+		bodies[i].Event.Inputs, bodies[i].Event.BaselineReject = (&classifier.Inputs{Workload: "w"}).AppendBinary(nil), why
+	}
 	r = run(t, s, project)
-	if err := replay.Reassess(t.Context(), r, payloads(bodies), proxy.Reassess, s); err != nil || r.Assessments.Differing != 1 || r.Assessments.NotRemade != 1 || !r.Differs() {
+	if err := replay.Reassess(t.Context(), r, payloads(bodies), proxy.Reassess, s); err != nil || r.Assessments.Differing != 2 || r.Assessments.NotRemade != 2 || !r.Differs() {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
