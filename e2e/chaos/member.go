@@ -17,9 +17,8 @@ import (
 // share, as an ingester that is killed at that moment: by a few words of Kafka's
 // protocol, since a process cannot be killed at a moment so short but by chance.
 // The broker waits for the other members, who hear of it within a second. The
-// embedded one then keeps it for ever in half of all cases (its answer goes into a
-// buffer that nobody reads, or is known to be undeliverable: its select takes
-// either), and else until its session ends.
+// embedded one then keeps it until its session ends; by its source it may keep it
+// for ever, where it knows that its answer cannot be delivered.
 func joinAndDie(ctx context.Context, w *world, _ *rand.Rand) error {
 	const topic = "gnomon.requests.v1"
 	const group = "gnomon-ingest." + topic
