@@ -84,12 +84,12 @@ func TestTablesOfAClusterAreCheckedAndNotChanged(t *testing.T) {
 	if got := setting(dsn + "?insert_quorum=2"); got != "1\t2" {
 		t.Errorf("what the address says is %q", got)
 	}
-	for _, sql := range []string{"ALTER TABLE gnomon.migrations DELETE WHERE name = '0048_view_cells.sql' SETTINGS mutations_sync = 1", "DROP VIEW gnomon.cells"} {
+	for _, sql := range []string{"ALTER TABLE gnomon.migrations DELETE WHERE name = '0049_view_cells.sql' SETTINGS mutations_sync = 1", "DROP VIEW gnomon.cells"} {
 		if err := s.conn.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Migrate(t.Context()); !errors.Is(err, ErrCluster) || !strings.Contains(err.Error(), "0048_view_cells") || strings.Contains(err.Error(), "0002") {
+	if err := s.Migrate(t.Context()); !errors.Is(err, ErrCluster) || !strings.Contains(err.Error(), "0049_view_cells") || strings.Contains(err.Error(), "0002") {
 		t.Errorf("a view is missing: %v", err)
 	}
 	if n := rowsOf(t, s, "SELECT count() FROM system.tables WHERE database = 'gnomon' AND name = 'cells'"); n != "0" {

@@ -453,6 +453,56 @@ FROM gnomon.requests AS r FINAL;
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0038_view_request_measures.sql', 14360089758395028107, 4;
 
+-- The rollup by day: of each project and UTC day that is over one row, whose arrays are the sums of the cells of gnomon.requests_1h. summed is the sum of those
+-- hours' delivered, read before the cells were: while it is another one than theirs, the hours are read. Never expires.
+CREATE TABLE IF NOT EXISTS gnomon.requests_1d ON CLUSTER 'main'
+(
+    project LowCardinality(String),
+    day     DateTime('UTC'),
+    summed  UInt64,
+    cells Nested
+    (
+        workload LowCardinality(String),
+        team LowCardinality(String),
+        provider LowCardinality(String),
+        from_provider LowCardinality(String),
+        request_model LowCardinality(String),
+        served_model LowCardinality(String),
+        would_route LowCardinality(String),
+        evidence_state LowCardinality(String),
+        mode LowCardinality(String),
+        arm LowCardinality(String),
+        policy_version UInt32,
+        simulated Bool,
+        requests UInt64,
+        failed UInt64,
+        lost UInt64,
+        unpriced UInt64,
+        uncompared UInt64,
+        estimated UInt64,
+        compared_estimated UInt64,
+        fallbacks UInt64,
+        input_tokens UInt64,
+        cache_read_tokens UInt64,
+        cache_write_tokens UInt64,
+        output_tokens UInt64,
+        reasoning_tokens UInt64,
+        cost Decimal(38, 9),
+        list_cost Decimal(38, 9),
+        baseline_cost Decimal(38, 9),
+        would_cost Decimal(38, 9),
+        compared_baseline_cost Decimal(38, 9),
+        compared_would_cost Decimal(38, 9),
+        compared_would_output_cost Decimal(38, 9)
+    )
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/requests_1d', '{shard}-{replica}', summed)
+PARTITION BY toYear(day)
+ORDER BY (project, day)
+SETTINGS index_granularity = 64;
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0039_requests_1d.sql', 4448623630919838739, 4;
+
 -- How many rows ingest has sent of each hour, repetitions among them. Written after the rows and before their messages are done with, so that a crash
 -- between the two sends both again: an hour whose count is not the one its rollup was computed at has to be computed anew. No clock decides it.
 CREATE TABLE IF NOT EXISTS gnomon.deliveries ON CLUSTER 'main'
@@ -567,56 +617,6 @@ SETTINGS index_granularity = 256;
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0043_sequences_1h.sql', 17663373722873843030, 4;
 
--- The rollup by day: of each project and UTC day that is over one row, whose arrays are the sums of the cells of gnomon.requests_1h. summed is the sum of those
--- hours' delivered, read before the cells were: while it is another one than theirs, the hours are read. Never expires.
-CREATE TABLE IF NOT EXISTS gnomon.requests_1d ON CLUSTER 'main'
-(
-    project LowCardinality(String),
-    day     DateTime('UTC'),
-    summed  UInt64,
-    cells Nested
-    (
-        workload LowCardinality(String),
-        team LowCardinality(String),
-        provider LowCardinality(String),
-        from_provider LowCardinality(String),
-        request_model LowCardinality(String),
-        served_model LowCardinality(String),
-        would_route LowCardinality(String),
-        evidence_state LowCardinality(String),
-        mode LowCardinality(String),
-        arm LowCardinality(String),
-        policy_version UInt32,
-        simulated Bool,
-        requests UInt64,
-        failed UInt64,
-        lost UInt64,
-        unpriced UInt64,
-        uncompared UInt64,
-        estimated UInt64,
-        compared_estimated UInt64,
-        fallbacks UInt64,
-        input_tokens UInt64,
-        cache_read_tokens UInt64,
-        cache_write_tokens UInt64,
-        output_tokens UInt64,
-        reasoning_tokens UInt64,
-        cost Decimal(38, 9),
-        list_cost Decimal(38, 9),
-        baseline_cost Decimal(38, 9),
-        would_cost Decimal(38, 9),
-        compared_baseline_cost Decimal(38, 9),
-        compared_would_cost Decimal(38, 9),
-        compared_would_output_cost Decimal(38, 9)
-    )
-)
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/gnomon/requests_1d', '{shard}-{replica}', summed)
-PARTITION BY toYear(day)
-ORDER BY (project, day)
-SETTINGS index_granularity = 64;
-
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0043b_requests_1d.sql', 4448623630919838739, 4;
-
 -- The hours whose rollup was not computed from all that was delivered: read them from the rows. Empty a few seconds after traffic stops. Hours near the end
 -- of the rows' life are left as they are: their rows may be gone. Not a promise.
 CREATE OR REPLACE VIEW gnomon.hours_behind ON CLUSTER 'main' AS
@@ -632,20 +632,6 @@ GROUP BY project, hour
 HAVING delivered != summed AND delivered > 0;
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0044_view_hours_behind.sql', 12330894522605209514, 4;
-
--- Of each project and UTC day: how much of it the hours have summed, and how much the day has. Where the two agree and no hour is behind, the day's row says
--- what the hours say. Not a promise.
-CREATE OR REPLACE VIEW gnomon.days ON CLUSTER 'main' AS
-SELECT project, day, sum(u.by_hours) AS hours_summed, max(u.by_day) AS summed
-FROM
-(
-    SELECT project, toStartOfDay(hour) AS day, h.delivered AS by_hours, toUInt64(0) AS by_day FROM gnomon.requests_1h AS h FINAL
-    UNION ALL
-    SELECT project, day, 0, d.summed FROM gnomon.requests_1d AS d
-) AS u
-GROUP BY project, day;
-
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0044b_view_days.sql', 6990199096549963485, 4;
 
 -- One row per proxy life, as the two views of completeness need it; not a promise. Rows are counted by their sequence number, so that a
 -- row delivered twice counts once, and a declared one whose true row came counts as stored. gone_ranges: the declared ones, made
@@ -716,6 +702,20 @@ FROM
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0047_view_completeness_hourly.sql', 10526186269222671207, 4;
 
+-- Of each project and UTC day: how much of it the hours have summed, and how much the day has. Where the two agree and no hour is behind, the day's row says
+-- what the hours say. Not a promise.
+CREATE OR REPLACE VIEW gnomon.days ON CLUSTER 'main' AS
+SELECT project, day, sum(u.by_hours) AS hours_summed, max(u.by_day) AS summed
+FROM
+(
+    SELECT project, toStartOfDay(hour) AS day, h.delivered AS by_hours, toUInt64(0) AS by_day FROM gnomon.requests_1h AS h FINAL
+    UNION ALL
+    SELECT project, day, 0, d.summed FROM gnomon.requests_1d AS d
+) AS u
+GROUP BY project, day;
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0048_view_days.sql', 6990199096549963485, 4;
+
 -- What the rollup holds, cell by cell: of days whose sums are made the day's, with its start as hour, of others each hour's, and for hours whose rollup is behind the
 -- requests themselves: every request counts once, whenever it is asked. Which hours are behind is asked once, before anything else is read, and which days are
 -- summed then. Not a promise; sum it, for the cells of an hour may come in parts.
@@ -735,7 +735,7 @@ SELECT project, hour, workload, team, provider, from_provider, request_model, se
 FROM gnomon.request_measures
 WHERE (project, hour) IN (SELECT arrayJoin(behind)) AND (project, toStartOfDay(hour)) NOT IN (SELECT arrayJoin(whole));
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0048_view_cells.sql', 12180786641136958937, 4;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0049_view_cells.sql', 12180786641136958937, 4;
 
 -- One row per project, workload, team, provider, requested and served model, and UTC day: what was spent. A workload that a person has named has its name. Promised.
 CREATE OR REPLACE VIEW gnomon.spend_daily ON CLUSTER 'main' AS
@@ -749,21 +749,7 @@ SELECT
 FROM gnomon.cells AS c
 GROUP BY project, workload, team, provider, request_model, served_model, day;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0049_view_spend_daily.sql', 16505999917892966917, 4;
-
--- One row per project, workload, baseline, would-be route, state of its evidence and UTC day. Both sums are over the same requests. A workload that a person has named has its name. Promised.
-CREATE OR REPLACE VIEW gnomon.would_routes ON CLUSTER 'main' AS
-SELECT
-    project, toLowCardinality(transform(concat(project, '/', workload),
-        tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 1),
-        tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 2), toString(workload))) AS workload, from_provider, request_model, would_route, evidence_state, toDate(hour) AS day,
-    sum(c.requests) - sum(c.lost) AS requests, sum(c.uncompared) AS unpriced_requests, sum(c.estimated) AS estimated_requests,
-    sum(c.compared_baseline_cost) AS baseline_cost, sum(c.compared_would_cost) AS would_cost
-FROM gnomon.cells AS c
-GROUP BY project, workload, from_provider, request_model, would_route, evidence_state, day
-HAVING sum(c.requests) > sum(c.lost);
-
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0050_view_would_routes.sql', 7273165472857823611, 4;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0050_view_spend_daily.sql', 16505999917892966917, 4;
 
 -- The hours whose rollup is not what their rows give, of those that are not behind, and the days (by their first hour) that are not what their hours give: none, ever. Bound it by hour, or it reads every row. An hour that changes
 -- while it is read may stand here for a moment: look twice. Not a promise.
@@ -845,6 +831,20 @@ INSERT INTO gnomon.migrations (name, digest, version) SELECT '0056_codecs.sql', 
 ALTER TABLE gnomon.evaluations ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS provider LowCardinality(String) AFTER workload;
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0057_evaluations_provider.sql', 17795306733459466716, 4;
+
+-- One row per project, workload, baseline, would-be route, state of its evidence and UTC day. Both sums are over the same requests. A workload that a person has named has its name. Promised.
+CREATE OR REPLACE VIEW gnomon.would_routes ON CLUSTER 'main' AS
+SELECT
+    project, toLowCardinality(transform(concat(project, '/', workload),
+        tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 1),
+        tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 2), toString(workload))) AS workload, from_provider, request_model, would_route, evidence_state, toDate(hour) AS day,
+    sum(c.requests) - sum(c.lost) AS requests, sum(c.uncompared) AS unpriced_requests, sum(c.estimated) AS estimated_requests,
+    sum(c.compared_baseline_cost) AS baseline_cost, sum(c.compared_would_cost) AS would_cost
+FROM gnomon.cells AS c
+GROUP BY project, workload, from_provider, request_model, would_route, evidence_state, day
+HAVING sum(c.requests) > sum(c.lost);
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0057_view_would_routes.sql', 7273165472857823611, 4;
 
 -- One model may be served by several providers, and what is told of each is told at one moment. Rows of before have none.
 ALTER TABLE gnomon.evidence ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS provider LowCardinality(String), MODIFY ORDER BY (project, workload, request_model, candidate, at, provider);
