@@ -832,6 +832,11 @@ ALTER TABLE gnomon.evaluations ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS provid
 
 INSERT INTO gnomon.migrations (name, digest, version) SELECT '0057_evaluations_provider.sql', 17795306733459466716, 4;
 
+-- One model may be served by several providers, and what is told of each is told at one moment. Rows of before have none.
+ALTER TABLE gnomon.evidence ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS provider LowCardinality(String), MODIFY ORDER BY (project, workload, request_model, candidate, at, provider);
+
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0058_evidence_provider.sql', 6031650946489743746, 4;
+
 -- One row per project, workload, baseline, would-be route, state of its evidence and UTC day. Both sums are over the same requests. A workload that a person has named has its name. Promised.
 CREATE OR REPLACE VIEW gnomon.would_routes ON CLUSTER 'main' AS
 SELECT
@@ -844,9 +849,4 @@ FROM gnomon.cells AS c
 GROUP BY project, workload, from_provider, request_model, would_route, evidence_state, day
 HAVING sum(c.requests) > sum(c.lost);
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0057_view_would_routes.sql', 7273165472857823611, 4;
-
--- One model may be served by several providers, and what is told of each is told at one moment. Rows of before have none.
-ALTER TABLE gnomon.evidence ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS provider LowCardinality(String), MODIFY ORDER BY (project, workload, request_model, candidate, at, provider);
-
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0058_evidence_provider.sql', 6031650946489743746, 4;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0059_view_would_routes.sql', 7273165472857823611, 4;
