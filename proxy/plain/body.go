@@ -49,19 +49,11 @@ func (b *body) read(p []byte) (n int, err error) {
 		err = io.ErrUnexpectedEOF
 	}
 	if b.left -= int64(n); b.left == 0 {
-		b.over()
+		c.settle()
 		return n, io.EOF
 	}
 	b.err = err
 	return n, err
-}
-
-// over says that nobody reads from the connection any more: from now on it may be
-// watched.
-func (b *body) over() {
-	b.c.mu.Lock()
-	b.c.quiet = true
-	b.c.mu.Unlock()
 }
 
 // Close implements io.Closer. What has not been read stays on the wire.
@@ -78,7 +70,7 @@ func (b *body) setDeadline(t time.Time) error {
 		return nil // none, or a read is under way, which had its bound
 	}
 	defer b.mu.Unlock()
-	if b.closed || b.left <= int64(b.c.w-b.c.r) { // no read will wait
+	if b.closed || b.left == 0 || b.left <= int64(b.c.w-b.c.r) { // no read will wait; with nothing left the buffer is the watcher's
 		return nil
 	}
 	return b.c.rwc.SetReadDeadline(t)

@@ -12,6 +12,7 @@ import (
 const (
 	firstBuf = 4 << 10
 	maxHead  = 64 << 10 // of a plain request; longer ones are net/http's to bound
+	maxReads = 16       // of one head, which is looked at anew after each: one that comes in more pieces is net/http's
 	lingers  = 500 * time.Millisecond
 	freshFor = 5 * time.Second // how long a drain waits for a connection's first request, as in net/http
 )
@@ -88,7 +89,7 @@ func (c *conn) await() error {
 		return nil
 	}
 	c.r, c.w = 0, 0
-	if c.buf == nil {
+	if len(c.buf) != firstBuf { // a long head's memory is not kept from request to request
 		c.buf = make([]byte, firstBuf)
 	}
 	if !c.used {
@@ -112,9 +113,12 @@ func (c *conn) readHead(h *head) (n int, err error) {
 	if !c.enter(busy) {
 		return 0, net.ErrClosed
 	}
-	for first := true; ; first = false {
+	for reads := 0; ; reads++ {
 		if n = h.read(c.buf[c.r:c.w]); n != incomplete {
 			return n, nil
+		}
+		if reads == maxReads {
+			return notPlain, nil
 		}
 		if c.r > 0 {
 			c.w, c.r = copy(c.buf, c.buf[c.r:c.w]), 0
@@ -125,7 +129,7 @@ func (c *conn) readHead(h *head) (n int, err error) {
 		case c.w == len(c.buf):
 			c.buf = append(c.buf, make([]byte, len(c.buf))...)
 		}
-		if first {
+		if reads == 0 {
 			c.setDeadline(c.s.HeadTimeout, 0)
 		}
 		got, err := c.rwc.Read(c.buf[c.w:])
@@ -180,8 +184,11 @@ func (c *conn) exchange(a *answer, length int64) bool {
 		}
 	}
 	c.mu.Lock()
-	c.quiet, c.age = length <= 0, 0
+	c.age = 0
 	c.mu.Unlock()
+	if length <= 0 {
+		c.settle()
+	}
 	c.s.attend()
 	served := c.handle(a)
 	if served {
@@ -206,6 +213,17 @@ func (c *conn) exchange(a *answer, length int64) bool {
 		c.until = past // whoever read the body may have moved it
 	}
 	return c.enter(idle)
+}
+
+// settle says that nobody reads from the connection until the request is answered:
+// from now on it may be watched, for which there must be room in the buffer.
+func (c *conn) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.w == len(c.buf) {
+		c.w, c.r = copy(c.buf, c.buf[c.r:c.w]), 0
+	}
+	c.quiet = true
 }
 
 // handle calls the handler and reports whether it came to its end.

@@ -262,9 +262,11 @@ func open(t *testing.T, addr, request string) net.Conn {
 
 func TestAClientThatLeavesIsNoticedWhileItsAnswerIsAwaited(t *testing.T) {
 	for name, request := range map[string]string{
-		"without a body": "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-		"with one":       "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
-		"as the second":  "POST /quick HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloPOST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
+		"without a body":                     "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"with one":                           "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
+		"with a body longer than the buffer": "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000),
+		"with a head as long as the buffer":  "GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", firstBuf-len("GET / HTTP/1.1\r\nHost: h\r\nX: \r\n\r\n")) + "\r\n\r\n",
+		"as the second":                      "POST /quick HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloPOST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked, left := make(chan struct{}), make(chan struct{})
@@ -411,5 +413,66 @@ func TestADrainThatTakesTooLongSaysSo(t *testing.T) {
 	_ = s.Close()
 	if got, _ := io.ReadAll(c); len(got) > 0 {
 		t.Errorf("%q", got)
+	}
+}
+
+// A handler may bound reads of a body that is through, while the client's next
+// request is coming in.
+func TestADeadlineForABodyThatIsThroughIsNone(t *testing.T) {
+	bound := make(chan error, 1)
+	asked, on := make(chan struct{}), make(chan struct{})
+	_, addr, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/next" {
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(asked)
+		<-on
+		for range 100 {
+			if err := http.NewResponseController(w).SetReadDeadline(time.Now()); err != nil {
+				bound <- err
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		bound <- nil
+	})
+	c := open(t, addr, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
+	<-asked
+	close(on)
+	_, _ = io.WriteString(c, "GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	if err := <-bound; err != nil {
+		t.Error(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || strings.Count(string(got), "HTTP/1.1 200 OK") != 2 {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+// A head is looked at anew after each read: one that comes byte by byte would cost
+// the square of its length.
+func TestAHeadInManyPiecesIsLeftToNetHTTP(t *testing.T) {
+	s, addr, _ := serve(t, echo, 5*time.Second)
+	c := open(t, addr, "")
+	for _, b := range []byte("GET /slow HTTP/1.1\r\nHost: h\r\n") {
+		if _, err := c.Write([]byte{b}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // so that it is one read
+	}
+	for until := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		mine := len(s.conns)
+		s.mu.Unlock()
+		if mine == 0 {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatal("it is still looked at here")
+		}
+	}
+	_, _ = io.WriteString(c, "Connection: close\r\n\r\n")
+	if got, err := io.ReadAll(c); err != nil || !strings.Contains(string(got), "GET /slow h") {
+		t.Errorf("%q %v", got, err)
 	}
 }

@@ -113,6 +113,12 @@ func (s *Server) accept(ln net.Listener) error {
 		template := (&http.Request{RemoteAddr: rwc.RemoteAddr().String()}).WithContext(ctx)
 		c := &conn{s: s, rwc: rwc, template: template, cancel: cancel, made: time.Now()}
 		s.mu.Lock()
+		if s.draining.Load() { // nobody would close it any more
+			s.mu.Unlock()
+			c.cancel()
+			_ = rwc.Close()
+			continue
+		}
 		c.at = len(s.conns)
 		s.conns = append(s.conns, c)
 		s.mu.Unlock()
