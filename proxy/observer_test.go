@@ -307,3 +307,22 @@ func TestAWrongConfigurationIsRefused(t *testing.T) {
 		t.Errorf("a name twice: %v", err)
 	}
 }
+
+// TestADerivedSessionIsTheSameInEveryBuild: a conversation keeps its arm because it
+// keeps its session, and of one that was not sent that is a hash of the features'
+// sums. Features may be of another version; these sums may not, or every client
+// without a session header changes arm with a new build.
+func TestADerivedSessionIsTheSameInEveryBuild(t *testing.T) {
+	o, _ := testObserver(t, nil)
+	for _, row := range []struct{ name, dialect, body, want string }{
+		{"texts", dialect.OpenAIChat, chatBody, "h-2e6e4e3465913686"},
+		{"parts of texts, and later turns", dialect.OpenAIChat, `{"model":"gpt-4o","messages":[{"role":"system","content":"A"},{"role":"system","content":"B"},{"role":"user","content":[{"type":"text","text":"C"},{"type":"text","text":"D"}]},{"role":"assistant","content":"E"},{"role":"user","content":"F"}]}`, "h-a968b320a0d314f1"},
+		{"messages", dialect.AnthropicMessages, `{"model":"claude-sonnet-4-5","max_tokens":9,"system":"You sort support mail.","messages":[{"role":"user","content":"Where is my parcel?"}]}`, "h-2e6e4e3465913686"},
+	} {
+		r := chatRequest(noon, "")
+		r.Dialect, r.Body = row.dialect, []byte(row.body)
+		if d := o.Decide(r); d.Session != row.want {
+			t.Errorf("%s: the session is %q, was %q", row.name, d.Session, row.want)
+		}
+	}
+}

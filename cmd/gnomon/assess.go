@@ -123,12 +123,17 @@ type answered struct {
 // assess returns what the prompt alone says.
 func (as *assessor) assess(q *asked) (f classifier.Features, a classifier.Assessment, err error) {
 	body, dialect := []byte(q.Request), q.Dialect
+	if string(body) == "null" { // as what a row lacks is often written
+		body = nil
+	}
 	switch {
 	case len(body) == 0 && q.Prompt == nil:
 		return f, a, errors.New("neither prompt nor request\n  a text goes under \"prompt\", a body as clients send it under \"request\": " +
 			`{"id": 1, "workload": "support/triage", "request": {"model": …, "messages": …}}`)
 	case len(body) == 0:
 		body = training.ChatBody(*q.Prompt)
+	case body[0] != '{' && body[0] != '"':
+		return f, a, errors.New("the request is neither a JSON object nor the text of one")
 	case body[0] == '"': // a request may stand as text, byte for byte as it was sent
 		var text string
 		if err := json.Unmarshal(body, &text); err != nil {

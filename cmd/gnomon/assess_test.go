@@ -95,6 +95,14 @@ func TestAssessTellsAPromptUnlikeTheGradedOnes(t *testing.T) {
 	}
 }
 
+func TestAssessTakesNullForWhatIsNotThere(t *testing.T) {
+	prompt := `"prompt":"Prove that the sum of two even numbers is even, step by step."`
+	got, stderr, code := assessed(t, "--input", write(t, "in.jsonl", "{"+prompt+"}\n{"+prompt+`,"request":null}`+"\n"))
+	if code != 0 || len(got) != 2 || got[1].Score != got[0].Score || got[1].PAdequate != got[0].PAdequate || got[1].Novelty != got[0].Novelty {
+		t.Errorf("status %d, %s: %+v", code, stderr, got)
+	}
+}
+
 func TestAssessSaysWhatIsWrong(t *testing.T) {
 	good := write(t, "in.jsonl", `{"prompt":"x"}`)
 	for name, row := range map[string]struct {
@@ -105,6 +113,8 @@ func TestAssessSaysWhatIsWrong(t *testing.T) {
 		"no such file":           {[]string{"--input", "/nowhere"}, "--input", exitUsage},
 		"no JSON":                {[]string{"--input", write(t, "a", "{\n")}, "line 1", exitError},
 		"nothing to assess":      {[]string{"--input", write(t, "a", "{\"prompt\":\"x\"}\n{}\n")}, "line 2: neither prompt nor request", exitError},
+		"null for both":          {[]string{"--input", write(t, "a", `{"prompt":null,"request":null}`)}, "line 1: neither prompt nor request", exitError},
+		"a request of no kind":   {[]string{"--input", write(t, "a", "{\"prompt\":\"x\"}\n{\"request\":5}\n")}, "line 2: the request is neither", exitError},
 		"a body by itself":       {[]string{"--input", write(t, "a", `{"model":"gpt-4o","messages":[]}`)}, `"request": {"model"`, exitError},
 		"weights that are none":  {[]string{"--input", good, "--weights", good}, "train anew", exitError},
 		"evidence without score": {[]string{"--input", good, "--evidence", good}, "strong_score", exitError},
