@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ func TestTheProviderIsLeftAsSoonAsTheClientLeaves(t *testing.T) {
 		wait    string // what the client reads before it leaves
 	}{
 		{"before the head", post("/v1/chat/completions", saidStream), "", ""},
+		{"before the head, behind a long prompt", post("/v1/chat/completions", strings.Replace(saidStream, `"content":"`, `"content":"`+strings.Repeat("where ", 3000), 1)), "", ""},
 		{"behind the head", post("/v1/chat/completions", saidStream), head, "\r\n\r\n"},
 		{"in the middle of the stream", post("/v1/chat/completions", saidStream), head + chunks(streamEvents[0]), "Hi"},
 		{"in the middle of a body of known length", post("/v1/chat/completions", chatBody), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"id\"", "{\"id\""},

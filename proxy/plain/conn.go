@@ -36,6 +36,7 @@ type conn struct {
 	cancel   context.CancelFunc
 
 	used  bool   // a request was answered on it
+	stray int    // how many line ends may stand before the next: old clients send one behind a POST's body
 	buf   []byte // what has come and was not yet taken is buf[r:w]
 	r, w  int
 	until time.Time // the read deadline, where it is known
@@ -72,40 +73,46 @@ func (c *conn) serve() {
 			c.s.handOver(c)
 			return
 		}
-		length := h.length
+		method, length := h.method, h.length
 		heads.Put(h)
 		c.r += n
 		if !c.exchange(a, length) {
 			c.close()
 			return
 		}
-		c.used = true
+		c.used, c.stray = true, 0
+		if method == http.MethodPost {
+			c.stray = 4 // as many as net/http takes
+		}
 	}
 }
 
 // await waits for the first byte of a request.
 func (c *conn) await() error {
-	if c.r < c.w {
-		return nil
-	}
-	c.r, c.w = 0, 0
-	if len(c.buf) != firstBuf { // a long head's memory is not kept from request to request
-		c.buf = make([]byte, firstBuf)
-	}
-	if !c.used {
-		c.setDeadline(c.s.HeadTimeout, 0)
-	} else {
-		if c.s.draining.Load() {
-			return net.ErrClosed
+	for {
+		for ; c.r < c.w && c.stray > 0 && (c.buf[c.r] == '\r' || c.buf[c.r] == '\n'); c.stray-- {
+			c.r++
 		}
-		c.setDeadline(c.s.IdleTimeout, c.s.IdleTimeout/8)
+		if c.r < c.w {
+			return nil
+		}
+		c.r, c.w = 0, 0
+		if len(c.buf) != firstBuf { // a long head's memory is not kept from request to request
+			c.buf = make([]byte, firstBuf)
+		}
+		if !c.used {
+			c.setDeadline(c.s.HeadTimeout, 0)
+		} else {
+			if c.s.draining.Load() {
+				return net.ErrClosed
+			}
+			c.setDeadline(c.s.IdleTimeout, c.s.IdleTimeout/8)
+		}
+		n, err := c.rwc.Read(c.buf)
+		if c.w = n; n == 0 {
+			return err
+		}
 	}
-	n, err := c.rwc.Read(c.buf)
-	c.w = n
-	if n > 0 {
-		return nil
-	}
-	return err
 }
 
 // readHead reads the head whose first bytes have come.
