@@ -29,13 +29,14 @@ const level = 0.95
 
 // qualities are what the evaluations say of each route, up to each bucket. Grades without a sampling probability
 // speak for nobody but themselves, and are left out, as in verdicts; so are pairs
-// of other scores than those in force.
+// of other scores than those in force, and failures that no grader judged: of the
+// answers beside them nothing is known, and both their qualities are recorded as 0.
 func (w *world) qualities(evals []schemas.Evaluation) map[route]judged {
 	all, scorer := map[route][]pair{}, w.scorer()
 	for i := range evals {
 		e := &evals[i]
 		p := e.SamplingProbability
-		if e.Scorer != scorer || p == nil || !(*p > 0 && *p <= 1) || e.Outcome == schemas.OutcomeUngraded || !(e.QualityBaseline >= 0 && e.QualityBaseline <= 1 && e.QualityCandidate >= 0 && e.QualityCandidate <= 1) {
+		if e.Grader == "" || e.Scorer != scorer || p == nil || !(*p > 0 && *p <= 1) || e.Outcome == schemas.OutcomeUngraded || !(e.QualityBaseline >= 0 && e.QualityBaseline <= 1 && e.QualityCandidate >= 0 && e.QualityCandidate <= 1) {
 			continue
 		}
 		key := route{e.Workload, e.Provider, e.RequestModel, e.Candidate}

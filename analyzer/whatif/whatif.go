@@ -208,6 +208,7 @@ var notes = []string{
 	"Requested output ceilings are not part of the sums: a request that asks for more than a candidate can give is counted as routable.",
 	"Adequate is of the routed requests: the calibrated chance that the candidate's answer is no worse, as proxies record it; a forecast.",
 	"Quality is over all requests of a workload, from graded pairs weighted by the inverse of their probability, intervals over sessions at 95 %; not safe under peeking.",
+	"Requests stand at the scores that were recorded: those that other weights had scored, too. Pairs are of the weights in force alone.",
 	"Measured is what has scores with graded pairs. Interpolated: scores between those; assumed: below all of them; both stand in the interval as anything from all worse to all better.",
 	"Today's point is of the policies in force with their holds. A prompt recorded before there was evidence is taken for a familiar one.",
 }

@@ -178,7 +178,7 @@ func graded(n int, upTo float64) []schemas.Evaluation {
 		if score > .25 {
 			p = .05
 		}
-		e := schemas.Evaluation{Workload: "a", Provider: "openai", Scorer: classifier.Builtin().Scorer(), RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", Cluster: fmt.Sprint(i / 2), Score: float32(score), QualityBaseline: 1, QualityCandidate: 1,
+		e := schemas.Evaluation{Workload: "a", Provider: "openai", Scorer: classifier.Builtin().Scorer(), RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", Cluster: fmt.Sprint(i / 2), Score: float32(score), Grader: "exact_match", QualityBaseline: 1, QualityCandidate: 1,
 			Outcome: schemas.OutcomeGraded, SamplingProbability: &p, OutputTokens: 120, BaselineOutputTokens: 100}
 		if score > .5 && i%2 == 0 {
 			e.QualityCandidate = 0
@@ -186,6 +186,25 @@ func graded(n int, upTo float64) []schemas.Evaluation {
 		evals = append(evals, e)
 	}
 	return evals
+}
+
+// TestAFailureThatNobodyGradedIsNoPair: where no grader applies rehearsal records
+// failures alone, without a grader and with both qualities 0.
+func TestAFailureThatNobodyGradedIsNoPair(t *testing.T) {
+	l := only(traffic(t, 600), "gpt-4o")
+	for _, e := range graded(400, 1) {
+		e.Grader, e.Outcome, e.QualityBaseline, e.QualityCandidate = "", schemas.OutcomeFailed, 0, 0
+		l.evals = append(l.evals, e)
+	}
+	r, err := Ask(t.Context(), l, question(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Workloads[0].Points {
+		if p.Quality != nil && p.Routed > 0 || p.Pairs > 0 {
+			t.Errorf("at %.2f: %+v of %d pairs, %s", p.Threshold, p.Quality, p.Pairs, p.Evidence)
+		}
+	}
 }
 
 func only(l *logOf, model string) *logOf {

@@ -68,13 +68,15 @@ func gradedStore(t *testing.T, n int) (configFile string) {
 		ev.RequestID, ev.BootID, ev.Seq = uuid.Must(uuid.NewV7()).String(), uint64(at.UnixNano()), uint64(i+1)
 		evs = append(evs, ev)
 		e := schemas.Evaluation{Project: project, Workload: r.Feature, RequestModel: "gpt-4o", Candidate: "openai/gpt-4o-mini", RequestTs: r.Ts, GradedAt: at, RequestID: ev.RequestID, EvaluationID: uuid.NewString(),
-			Cluster: r.Session, SamplingProbability: &drawn, QualityBaseline: 1, QualityCandidate: 1, Outcome: schemas.OutcomeGraded}
+			Cluster: r.Session, SamplingProbability: &drawn, Grader: "exact_match", QualityBaseline: 1, QualityCandidate: 1, Outcome: schemas.OutcomeGraded}
 		if lines > 6 != (i%10 == 3) {
 			e.QualityCandidate = 0
 		}
 		same := e // a baseline held against itself tells nothing of the candidate
 		same.Candidate, same.EvaluationID, same.QualityCandidate = "openai/gpt-4o", uuid.NewString(), 0
-		pairs = append(pairs, e, same)
+		failed := e // and what no grader judged nobody knows
+		failed.Grader, failed.Outcome, failed.EvaluationID, failed.QualityBaseline, failed.QualityCandidate = "", schemas.OutcomeFailed, uuid.NewString(), 0, 0
+		pairs = append(pairs, e, same, failed)
 	}
 	for _, err := range []error{s.InsertRequests(t.Context(), "", evs), s.InsertEvaluations(t.Context(), "", pairs), s.InsertSnapshots(t.Context(), "", kept)} {
 		if err != nil {

@@ -55,7 +55,7 @@ func TestHistoryIsShownUnderTheNameThatAPersonGave(t *testing.T) {
 		e.Provider, e.RequestModel, e.ServedModel, e.WouldRoute, e.BaselineProvider = "openai", "big", "big", "openai/x", ""
 		evs = append(evs, e)
 		p := .5
-		evaluations = append(evaluations, schemas.Evaluation{Project: project, Workload: workload, RequestModel: "big", Candidate: "openai/x", Outcome: schemas.OutcomeGraded,
+		evaluations = append(evaluations, schemas.Evaluation{Project: project, Workload: workload, RequestModel: "big", Candidate: "openai/x", Grader: "exact_match", Outcome: schemas.OutcomeGraded,
 			RequestTs: e.Ts, GradedAt: e.Ts, RequestID: e.RequestID, EvaluationID: uuid.NewString(), SamplingProbability: &p})
 	}
 	verdict := schemas.Verdict{Project: project, Workload: "~a", Candidate: "openai/x", ComputedAt: now, Readiness: schemas.Collecting}

@@ -20,7 +20,8 @@ type GradedInputs struct {
 }
 
 // Graded returns the graded pairs of requests of a period, but for those that
-// hold a baseline against itself.
+// hold a baseline against itself. A failure that no grader judged is no pair: what
+// was made of answers beside it nobody knows.
 func (s *Store) Graded(ctx context.Context, project string, from, to time.Time) ([]GradedInputs, error) {
 	const period = "project = ? AND request_ts >= fromUnixTimestamp64Milli(?) AND request_ts < fromUnixTimestamp64Milli(?)"
 	g, err := s.named(ctx, project)
@@ -29,7 +30,7 @@ func (s *Store) Graded(ctx context.Context, project string, from, to time.Time) 
 	}
 	sql := `SELECT ` + g.of("e.workload") + `, e.request_model, e.candidate, e.cluster, e.probability, e.quality_baseline, e.quality_candidate, r.inputs, s.model, e.simulated
 FROM (SELECT request_id, workload, request_model, candidate, cluster, ifNull(sampling_probability, 0) AS probability, quality_baseline, quality_candidate, simulated
-    FROM gnomon.evaluations FINAL WHERE ` + period + ` AND outcome != '` + string(schemas.OutcomeUngraded) + `' AND substring(candidate, position(candidate, '/') + 1) != request_model) AS e
+    FROM gnomon.evaluations FINAL WHERE ` + period + ` AND grader != '' AND outcome != '` + string(schemas.OutcomeUngraded) + `' AND substring(candidate, position(candidate, '/') + 1) != request_model) AS e
 INNER JOIN (SELECT request_id, inputs, snapshot_hash FROM gnomon.requests FINAL WHERE ` + between + ` AND inputs != ''
     AND request_id IN (SELECT request_id FROM gnomon.evaluations WHERE ` + period + `)) AS r ON r.request_id = e.request_id
 LEFT JOIN (SELECT hash, any(model_hash) AS model FROM gnomon.snapshots WHERE kind = '` + schemas.KindSnapshot + `' GROUP BY hash) AS s ON s.hash = r.snapshot_hash`
