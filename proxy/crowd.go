@@ -53,6 +53,9 @@ func (c *crowd) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if c.n.Add(1) <= c.max {
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				return &countedTCP{TCPConn: tcp, crowd: c}, nil
+			}
 			return &counted{Conn: conn, crowd: c}, nil
 		}
 		c.n.Add(-1)
@@ -113,6 +116,19 @@ type counted struct {
 func (c *counted) Close() error {
 	c.once.Do(func() { c.crowd.n.Add(-1) })
 	return c.Conn.Close()
+}
+
+// countedTCP is that of TCP, which can write several pieces at once (net.Buffers).
+type countedTCP struct {
+	*net.TCPConn
+	crowd *crowd
+	once  sync.Once
+}
+
+// Close implements net.Conn.
+func (c *countedTCP) Close() error {
+	c.once.Do(func() { c.crowd.n.Add(-1) })
+	return c.TCPConn.Close()
 }
 
 // CloseWrite ends one direction, as servers do before they close.
