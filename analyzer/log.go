@@ -32,7 +32,9 @@ type Log interface {
 // Member is a discovered workload that goes by a name.
 type Member struct {
 	Found string
-	Since time.Time // requests of before were recorded under what was found
+	// Since it has had the name alone with those that have it now: requests of before
+	// were recorded under what was found, or together with what has left the name.
+	Since time.Time
 }
 
 // Cell sums the requests of one workload, baseline and would-be route on one

@@ -49,6 +49,6 @@ func (o *observed) unjudgedMember(k key, pairs []scored) (worst *unjudged) {
 
 func mergedLack(u *unjudged) lack {
 	more := report.Plural(fewestOfMember-u.pairs, "more pair", "more pairs")
-	return lack{fmt.Sprintf("%s was merged into this workload, and %s graded since of what goes by its name: what the pairs of before say holds of the rest alone. %s are needed.",
+	return lack{fmt.Sprintf("%s was merged into this workload, or another was parted from it, and %s graded since of what goes by its name: what the pairs of before say holds of other requests. %s are needed.",
 		u.member, report.Plural(u.pairs, "pair is", "pairs are"), more), "merged: " + more}
 }

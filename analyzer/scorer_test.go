@@ -146,6 +146,7 @@ func TestWhatIsMergedIsJudgedWithTheRest(t *testing.T) {
 			}
 			return "letters"
 		}, []analyzer.Member{{Found: "~a"}, {Found: "~b", Since: merged}}, schemas.Ready, "Quality holds"},
+		{"what was merged into it has left", func(int, *schemas.Evaluation) string { return "letters" }, []analyzer.Member{{Found: "~a", Since: now}}, schemas.Collecting, "another was parted from it"},
 		{"one that was only named", func(int, *schemas.Evaluation) string { return "~a" }, []analyzer.Member{{Found: "~a", Since: now}}, schemas.Ready, "Quality holds"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -44,13 +44,44 @@ const between = "project = ? AND ts >= fromUnixTimestamp64Milli(?) AND ts < from
 // Members implements analyzer.Log.
 func (s *Store) Members(ctx context.Context, project string) (map[string][]analyzer.Member, error) {
 	g, err := s.named(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	left, err := s.left(ctx, project, g)
 	members := map[string][]analyzer.Member{}
 	for i, name := range g.names { // found are sorted
-		if !g.carried[i] {
-			members[name] = append(members[name], analyzer.Member{Found: g.found[i], Since: g.since[i]})
+		if g.carried[i] {
+			continue
 		}
+		since := g.since[i]
+		if left[name].After(since) {
+			since = left[name]
+		}
+		members[name] = append(members[name], analyzer.Member{Found: g.found[i], Since: since})
 	}
 	return members, err
+}
+
+// left is when a workload last ceased to go by a name: what was recorded under it
+// until then is of others, too.
+func (s *Store) left(ctx context.Context, project string, g given) (map[string]time.Time, error) {
+	type naming struct {
+		workload, name string
+		at             time.Time
+	}
+	const sql = `SELECT workload, r.1, r.2 FROM (SELECT workload, version, argMin((l.name, l.at), (l.offset, l.at, l.actor)) AS r
+    FROM gnomon.names AS l WHERE project = ? GROUP BY workload, version) ORDER BY workload, version`
+	all, err := query(ctx, s, "who left a name", sql, func(row scanner) (n naming, err error) {
+		return n, row.Scan(&n.workload, &n.name, &n.at)
+	}, project)
+	left := map[string]time.Time{}
+	for i := 1; i < len(all); i++ {
+		before, n := all[i-1], all[i]
+		if name := g.called(before.name); n.workload == before.workload && n.name != before.name && n.at.After(left[name]) {
+			left[name] = n.at.UTC()
+		}
+	}
+	return left, err
 }
 
 // Evaluations implements analyzer.Log. What the records do not say is looked up

@@ -183,6 +183,16 @@ func TestWhatAnEvaluationDoesNotSayIsLookedUp(t *testing.T) {
 	if members, err := s.Members(t.Context(), project); err != nil || !reflect.DeepEqual(members, map[string][]analyzer.Member{"letters": {{Found: "~found", Since: now}}}) {
 		t.Errorf("%v, %v", members, err)
 	}
+	// What has left a name was recorded under it until then.
+	other := schemas.Naming{Project: project, Workload: "~other-one", Version: 1, Name: "letters", At: now}
+	gone := other
+	gone.Version, gone.Name, gone.At, gone.Offset = 2, "", now.Add(time.Hour), 1
+	if err := s.InsertNames(t.Context(), "left", []schemas.Naming{other, gone}); err != nil {
+		t.Fatal(err)
+	}
+	if members, err := s.Members(t.Context(), project); err != nil || !reflect.DeepEqual(members, map[string][]analyzer.Member{"letters": {{Found: "~found", Since: gone.At}}}) {
+		t.Errorf("%v, %v", members, err)
+	}
 }
 
 // TestWhatIsToldOfEachProviderAtOneMomentIsKept has rows of before providers were
