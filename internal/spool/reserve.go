@@ -13,6 +13,15 @@ import (
 // there is room.
 const reserves = 8
 
+// page is what is known of one of them.
+type page uint8
+
+const (
+	missing page = iota
+	there
+	taken // it becomes a segment just now
+)
+
 func (s *Spool) reservePath(i int) string {
 	return filepath.Join(s.cfg.Dir, fmt.Sprintf("%d.reserve", i))
 }
@@ -23,9 +32,9 @@ func (s *Spool) refill() {
 	full := false
 	for i := range reserves {
 		s.mu.Lock()
-		has := s.reserve[i]
+		is := s.reserve[i]
 		s.mu.Unlock()
-		if has {
+		if is != missing {
 			continue
 		}
 		if path := s.reservePath(i); !s.isPage(path) && (full || !s.makePage(path)) {
@@ -33,7 +42,7 @@ func (s *Spool) refill() {
 			continue
 		}
 		s.mu.Lock()
-		s.reserve[i], s.newFiles = true, true
+		s.reserve[i], s.newFiles = there, true
 		s.mu.Unlock()
 	}
 }
@@ -79,13 +88,19 @@ func (s *Spool) newFile(path string, header []byte, must bool) (file, error) {
 	}
 	for i := 0; must && isFull(err) && i < reserves; i++ {
 		s.mu.Lock()
-		has := s.reserve[i]
-		s.reserve[i] = false
+		is := s.reserve[i]
+		if is == there {
+			s.reserve[i] = taken
+		}
 		s.mu.Unlock()
-		if !has {
+		if is != there {
 			continue
 		}
-		if f, taken := s.takeReserve(s.reservePath(i), path, header); taken == nil {
+		f, refused := s.takeReserve(s.reservePath(i), path, header)
+		s.mu.Lock()
+		s.reserve[i] = missing
+		s.mu.Unlock()
+		if refused == nil {
 			return f, nil
 		}
 	}

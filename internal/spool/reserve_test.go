@@ -2,6 +2,7 @@ package spool
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -79,6 +80,44 @@ func TestAPageIsTakenOnlyByALifeThatHasNoOther(t *testing.T) {
 	for range 200 {
 		end(s, begin(s))
 	}
+	for i := range reserves {
+		if _, err := os.Stat(s.reservePath(i)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// takingDisk does something while a page of the reserve becomes a segment.
+type takingDisk struct {
+	sickDisk
+	meanwhile func()
+}
+
+func (d *takingDisk) rename(from, to string) error {
+	d.meanwhile()
+	return d.sickDisk.rename(from, to)
+}
+
+func TestAPageThatIsJustTakenIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	d := &takingDisk{}
+	d.room = -1
+	s, err := Open(Config{Dir: dir, disk: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeSpool(t, s)
+	d.meanwhile = s.refill // as the janitor may
+	d.set(func() { d.room = 0 })
+	f, err := s.newFile(filepath.Join(dir, "taken"), make([]byte, headerBytes), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	d.set(func() { d.room = -1 })
+	s.refill()
 	for i := range reserves {
 		if _, err := os.Stat(s.reservePath(i)); err != nil {
 			t.Error(err)

@@ -80,9 +80,9 @@ type Spool struct {
 	broken    bool               // the disk refused; tried again at the next tick
 	stateOld  bool               // counters changed without a frame: state to be rewritten
 	stateLost bool               // the disk did not take the last one
-	reserve   [reserves]bool     // pages that are there
-	writing   time.Time          // since when write(2) runs; zero when it does not
-	stall     chan struct{}      // closed while the disk hangs
+	reserve   [reserves]page
+	writing   time.Time     // since when write(2) runs; zero when it does not
+	stall     chan struct{} // closed while the disk hangs
 	stalled   bool
 	newFiles  bool // made since the folder was last synced
 	errs      Errors
