@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -336,6 +337,21 @@ func TestPastTheDrainBoundStreamsAreCutOffAndRecorded(t *testing.T) {
 	evs := r.rec.events() // Serve has returned: every event is there
 	if len(evs) != 1 || evs[0].Status != schemas.StatusTimeout || evs[0].ErrorType != "drain" {
 		t.Errorf("recorded %+v", evs)
+	}
+}
+
+// A head that does not come to its end is no request in flight, and holds the drain to
+// its bound.
+func TestPastTheDrainBoundNoConnectionIsLeft(t *testing.T) {
+	for range 8 { // what is over first, requests or time, is chance
+		r := newRig(t, func(c *Config, _ *parts) { c.DrainTimeout = 20 * time.Millisecond })
+		conn := dial(t, r.addr, "GET /v1/models HTTP/1.1\r\nHost: h\r\nX-Slow: ")
+		time.Sleep(5 * time.Millisecond) // so that it is no idle connection
+		r.stop()
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("the proxy has stopped, and a connection of its is open")
+		}
 	}
 }
 

@@ -261,6 +261,9 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		_ = server.Close()
 		<-p.flights.empty() // each ends promptly: its context is over
 	}
+	if err != nil {
+		_ = server.Close() // connections without a request in flight, too
+	}
 	p.current.Load().closeIdle(nil)
 	if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("proxy: serve %s: %w", ln.Addr(), err)
