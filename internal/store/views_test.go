@@ -221,13 +221,16 @@ func TestRehearsalsAreSummedByDay(t *testing.T) {
 			RequestID: uuid.NewString(), EvaluationID: uuid.NewString(), Outcome: o, QualityBaseline: 1, QualityCandidate: float32(i), SamplingProbability: &half, CandidateCost: schemas.KnownUSD(5)})
 	}
 	evs[1].SamplingProbability, evs[1].CandidateCost, evs[3].QualityCandidate = nil, schemas.OptUSD{}, 0
+	unjudged := evs[3] // failed where no grader applies: it says nothing of quality
+	unjudged.Grader, unjudged.EvaluationID, unjudged.QualityBaseline = "", uuid.NewString(), 0
+	evs = append(evs, unjudged)
 	for _, token := range []string{"a", "b"} {
 		if err := s.InsertEvaluations(t.Context(), project+token, evs); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got := rowsOf(t, s, "SELECT pairs, graded, ungraded, failed, own_grades, round(mean_difference, 6), unpriced_pairs, toString(cost) FROM gnomon.rehearsals_daily WHERE project = '"+project+"'")
-	if want := "4 2 1 1 1 -0.666667 1 0.000000015"; got != want {
+	got := rowsOf(t, s, "SELECT pairs, graded, ungraded, failed, own_grades, round(mean_difference, 6), unpriced_pairs, toString(cost) FROM gnomon.rehearsals_daily WHERE project = '"+project+"' ORDER BY pairs")
+	if want := "1 0 0 1 0 nan 0 0.000000005] [4 2 1 1 1 -0.666667 1 0.000000015"; got != want {
 		t.Errorf("%s, not %s", got, want)
 	}
 }

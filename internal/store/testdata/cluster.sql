@@ -386,12 +386,12 @@ SELECT
         tupleElement((SELECT arraySort(groupArray((concat(project, '/', workload), name))) FROM gnomon.workload_names), 2), toString(workload))) AS workload, request_model, candidate, grader, toDate(request_ts) AS day,
     count() AS pairs, countIf(outcome = 'graded') AS graded, countIf(outcome = 'ungraded') AS ungraded, countIf(outcome IN ('failed', 'refused', 'truncated')) AS failed,
     countIf(sampling_probability IS NULL) AS own_grades,
-    avgIf(toFloat64(e.quality_candidate) - toFloat64(e.quality_baseline), outcome != 'ungraded') AS mean_difference,
+    avgIf(toFloat64(e.quality_candidate) - toFloat64(e.quality_baseline), outcome != 'ungraded' AND grader != '') AS mean_difference,
     countIf(e.candidate_cost IS NULL) AS unpriced_pairs, sum(ifNull(e.candidate_cost, 0) + ifNull(e.grading_cost, 0)) AS cost
 FROM gnomon.evaluations AS e FINAL
 GROUP BY project, workload, request_model, candidate, grader, day;
 
-INSERT INTO gnomon.migrations (name, digest, version) SELECT '0029_view_rehearsals_daily.sql', 15326355114310913567, 4;
+INSERT INTO gnomon.migrations (name, digest, version) SELECT '0029_view_rehearsals_daily.sql', 11882479852603188975, 4;
 
 -- The latest verdict of each workload, requested model and candidate. Amounts are US dollars a month; NULL where the verdict has none. What was said of a workload under a name that
 -- a person has replaced is left out. Promised.
