@@ -231,6 +231,9 @@ func (a *answer) send(p []byte) {
 		return
 	}
 	parts := net.Buffers{b, p}
+	if len(b) == 0 { // a connection that is wrapped writes even nothing
+		parts = parts[1:]
+	}
 	if a.chunked {
 		parts = append(parts, []byte("\r\n"))
 	}
