@@ -179,7 +179,8 @@ func Rollback(current *schemas.Policy, actor, reason string) (schemas.Policy, er
 	return p, nil
 }
 
-// ParseShare reads "25%", "25 %" or "0.25".
+// ParseShare reads "25%", "25 %" or "0.25". A bare 1 is refused like a bare 25: it
+// could be meant either way, and one of them moves everything.
 func ParseShare(s string) (schemas.BasisPoints, error) {
 	text, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
 	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
@@ -188,6 +189,8 @@ func ParseShare(s string) (schemas.BasisPoints, error) {
 	}
 	if percent {
 		f /= 100
+	} else if f == 1 {
+		return 0, invalid("share %q: did you mean 1%% or 100%%?", s)
 	} else if f > 1 {
 		return 0, invalid("share %q: more than everything; did you mean %s%%?", s, s)
 	}

@@ -137,12 +137,12 @@ func TestSaltAndControlOutliveRollbackAndRamp(t *testing.T) {
 }
 
 func TestParseShare(t *testing.T) {
-	for in, want := range map[string]schemas.BasisPoints{"25%": 2500, "25 %": 2500, "0.25": 2500, "100%": 10000, "1": 10000, "0.5%": 50, "0.01%": 1} {
+	for in, want := range map[string]schemas.BasisPoints{"25%": 2500, "25 %": 2500, "0.25": 2500, "100%": 10000, "0.5%": 50, "0.01%": 1} {
 		if got, err := ParseShare(in); err != nil || got != want {
 			t.Errorf("ParseShare(%q) = %d, %v; want %d", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "all", "0", "0%", "-1%", "101%", "25", "25abc", "NaN", "0.001%", "1e9%"} {
+	for _, in := range []string{"", "all", "0", "0%", "-1%", "101%", "25", "1", "1.0", "25abc", "NaN", "0.001%", "1e9%"} {
 		if got, err := ParseShare(in); !errors.Is(err, ErrInvalid) {
 			t.Errorf("ParseShare(%q) = %d, %v", in, got, err)
 		}

@@ -65,7 +65,7 @@ func (s *server) api(h apiHandler) http.HandlerFunc {
 		if err != nil {
 			status, body := statusOf(err)
 			if status >= 500 {
-				s.Log.Error("api request failed", "path", r.URL.Path, "err", err)
+				s.logFailure(r, "api request failed", err)
 			}
 			writeJSON(w, status, apiError{body})
 			return

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -195,11 +196,20 @@ func (s *server) renderPart(w http.ResponseWriter, status int, name, part string
 	_, _ = w.Write(b.Bytes())
 }
 
+// logFailure writes what went wrong to the log. That the reader has gone is no error.
+func (s *server) logFailure(r *http.Request, what string, err error) {
+	level := slog.LevelError
+	if r.Context().Err() != nil {
+		level, what = slog.LevelDebug, what+": the reader has gone"
+	}
+	s.Log.Log(context.WithoutCancel(r.Context()), level, what, "path", r.URL.Path, "err", err)
+}
+
 // fail shows an error inside the frame.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, project string, err error) {
 	status, body := statusOf(err)
 	if status >= 500 {
-		s.Log.Error("console page failed", "path", r.URL.Path, "err", err)
+		s.logFailure(r, "console page failed", err)
 	}
 	f := s.newFrame(r.Context(), r, project, "Not shown", "")
 	f.Page = body

@@ -1,7 +1,9 @@
 package dashboards
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -65,10 +67,37 @@ func TestEveryPageIsDrawnAndKeepsHostileTextAsText(t *testing.T) {
 	}
 }
 
+func TestAReaderWhoHasGoneIsNoError(t *testing.T) {
+	for name, row := range map[string]struct {
+		gone  bool
+		level string
+	}{"a reader who has gone is told of at debug": {true, "DEBUG"}, "a store that is away is an error": {false, "ERROR"}} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			h, err := New(Config{Project: "acme", Data: newFake(time.Now()), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				WhatIf: func(ctx context.Context, _ WhatIf) (*whatif.Result, error) {
+					return nil, errors.Join(errors.New("away"), ctx.Err())
+				}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if row.gone {
+				cancel()
+			}
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "http://localhost:8081/fragments/whatif?workload=w", nil))
+			if !strings.Contains(log.String(), "level="+row.level) || row.gone && strings.Contains(log.String(), "ERROR") {
+				t.Errorf("%s", log.String())
+			}
+		})
+	}
+}
+
 func TestTheFrontierIsDrawnWhereQualityIsKnownAndToldWhereNot(t *testing.T) {
 	dollar := schemas.NanoUSD(1e9)
 	known := whatif.Point{Threshold: .5, Routed: 10, RoutedShare: .4, SavingMonth: 30 * dollar, Quality: &schemas.Interval{Point: -.01, Lo: -.02, Hi: 0, Level: .95}, Evidence: whatif.Measured, Pairs: 900, Draft: true}
-	unknown := whatif.Point{Threshold: 1, Routed: 20, RoutedShare: .8, SavingMonth: 60 * dollar, Evidence: whatif.Partly}
+	unknown := whatif.Point{Threshold: 1, Routed: 20, RoutedShare: .8, SavingMonth: -71 * dollar, SavingWarm: 60 * dollar, Evidence: whatif.Partly}
 	today := whatif.Point{Mode: schemas.ModeObserve, Quality: &schemas.Interval{Level: .95}, Evidence: whatif.Measured}
 	for name, row := range map[string]struct {
 		points []whatif.Point
@@ -76,7 +105,7 @@ func TestTheFrontierIsDrawnWhereQualityIsKnownAndToldWhereNot(t *testing.T) {
 		drawn  bool
 	}{
 		"measured":        {[]whatif.Point{known, unknown}, []string{"0.5 (draft)", "−1.0 pp", "900 pairs", "today (observe)", "not known", "no promise"}, true},
-		"nothing graded":  {[]whatif.Point{unknown}, []string{"No pair is graded", "$60", "not known"}, false},
+		"nothing graded":  {[]whatif.Point{unknown}, []string{"No pair is graded", "caches cold", "−$71.00", "Caches warm", "$60.00", "not known"}, false},
 		"nothing to move": {nil, []string{"nothing to ask"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -89,7 +89,7 @@ func (s *server) whatIfFragment(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := s.askWhatIf(r.Context(), WhatIf{Project: s.Project, Workload: r.URL.Query().Get("workload")})
 	if err != nil {
-		s.Log.Error("the log could not be scored again", "err", err)
+		s.logFailure(r, "the log could not be scored again", err)
 		status, body := statusOf(err)
 		s.renderPart(w, status, "workload", "problem", body)
 		return

@@ -73,13 +73,16 @@ type Frontier struct {
 
 // Point is what one threshold would do, if all sessions were treated.
 type Point struct {
-	Threshold   float64          `json:"threshold"`
-	Routed      uint64           `json:"routed"`
-	RoutedShare float64          `json:"routed_share"` // of the workload's requests
-	SavingMonth schemas.NanoUSD  `json:"saving_month"`
-	SavingLo    *schemas.NanoUSD `json:"saving_month_lo"` // of the interval; null below 7 days
+	Threshold   float64 `json:"threshold"`
+	Routed      uint64  `json:"routed"`
+	RoutedShare float64 `json:"routed_share"` // of the workload's requests
+	// What is saved hangs on what the candidates' caches hold, which nobody saw. The
+	// figure to go by is the lesser one; the interval runs from its lower bound to
+	// the upper one of the other.
+	SavingMonth schemas.NanoUSD  `json:"saving_month"`      // if they held nothing
+	SavingWarm  schemas.NanoUSD  `json:"saving_month_warm"` // if they held what the baseline's did
+	SavingLo    *schemas.NanoUSD `json:"saving_month_lo"`   // of the interval; null below 7 days
 	SavingHi    *schemas.NanoUSD `json:"saving_month_hi"`
-	SavingCold  schemas.NanoUSD  `json:"saving_month_cold"` // if the candidates' caches held nothing
 	// Quality is the change of mean quality over all requests of the workload, as
 	// a share of 1; null where Evidence is partly measured or none. Where requests
 	// have scores that no pair has, the interval runs from all of them answered

@@ -61,7 +61,7 @@ func (p *Point) scale(share float64) {
 	}
 	p.Routed = uint64(math.Round(float64(p.Routed) * share))
 	p.RoutedShare *= share
-	p.SavingMonth, p.SavingCold = money(p.SavingMonth), money(p.SavingCold)
+	p.SavingMonth, p.SavingWarm = money(p.SavingMonth), money(p.SavingWarm)
 	for _, b := range []*schemas.NanoUSD{p.SavingLo, p.SavingHi} {
 		if b != nil {
 			*b = money(*b)

@@ -204,12 +204,12 @@ func (f *Frontier) most() (n schemas.NanoUSD) {
 var notes = []string{
 	"A projection for a policy that never ran; no promise. What supports an activation is a verdict.",
 	"Amounts are exact sums of recorded tokens at list prices of the day (at noon UTC), times the measured output length where there is one; a sum of many requests is rounded once.",
-	"A candidate's cache is taken to be as warm as the baseline's was; saving_month_cold is with nothing in it.",
+	"A saving is given for both ends: the candidate's prompt caches cold (holding nothing), and warm (holding what the baseline's did). The report models what they hold for each request, so its figure lies between, less what requests that stay lose by it.",
 	"Requested output ceilings are not part of the sums: a request that asks for more than a candidate can give is counted as routable.",
-	"Adequate is of the routed requests: the calibrated chance that the candidate's answer is no worse, as proxies record it; a forecast.",
+	"Routes no worse is of the routed requests: the calibrated chance that the candidate's answer is no worse, as proxies record it; a forecast.",
 	"Quality is over all requests of a workload, from graded pairs weighted by the inverse of their probability, intervals over sessions at 95 %; not safe under peeking.",
 	"Requests stand at the scores that were recorded: those that other weights had scored, too. Pairs are of the weights in force alone.",
-	"Measured is what has scores with graded pairs. Interpolated: scores between those; assumed: below all of them; both stand in the interval as anything from all worse to all better.",
+	"Evidence: \"1,204 pairs\" where 95 % of what is routed has scores with graded pairs (measured); interpolated: some scores lie between those; assumed: below all of them; both stand in the interval as anything from all worse to all better.",
 	"Today's point is of the policies in force with their holds. A prompt recorded before there was evidence is taken for a familiar one.",
 }
 
@@ -407,9 +407,13 @@ func (w *world) point(t *tally, bucket int, total uint64, days []time.Time) Poin
 		}
 	}
 	p.RoutedShare = float64(p.Routed) / float64(max(total, 1))
-	saving := t.month(days, bucket)
-	p.SavingMonth, p.SavingLo, p.SavingHi = saving.sum, saving.lo, saving.hi
-	p.SavingCold = month(days, upTo(t.cold, bucket, len(days)), upTo(t.saved, bucket, len(days))).sum
+	cold, warm := upTo(t.cold, bucket, len(days)), upTo(t.saved, bucket, len(days))
+	lesser, greater := month(days, cold, cold), month(days, warm, warm)
+	if lesser.sum > greater.sum { // two rhythms
+		lesser, greater = greater, lesser
+	}
+	p.SavingMonth, p.SavingLo = lesser.sum, lesser.lo
+	p.SavingWarm, p.SavingHi = greater.sum, greater.hi
 	p.quality(t.routed, w.known, bucket, total)
 	p.Adequate = w.adequate(t.routed, bucket)
 	return p

@@ -154,11 +154,11 @@ func TestSumsGiveWhatDecidingEveryRequestGives(t *testing.T) {
 			}
 			want := month(days, daily, daily)
 			p := f.Points[i]
-			if p.Routed != routed || math.Abs(float64(p.SavingMonth-want.sum)) > float64(routed)*3 || routed == 0 {
-				t.Errorf("%s at %.3f: %d routed saving %d, one by one %d saving %d", f.Workload, threshold, p.Routed, p.SavingMonth, routed, want.sum)
+			if p.Routed != routed || math.Abs(float64(p.SavingWarm-want.sum)) > float64(routed)*3 || routed == 0 {
+				t.Errorf("%s at %.3f: %d routed saving %d, one by one %d saving %d", f.Workload, threshold, p.Routed, p.SavingWarm, routed, want.sum)
 			}
-			if p.SavingLo == nil || *p.SavingLo > p.SavingMonth || *p.SavingHi < p.SavingMonth || p.SavingCold > p.SavingMonth {
-				t.Errorf("interval %v to %v of %d, cold %d", p.SavingLo, p.SavingHi, p.SavingMonth, p.SavingCold)
+			if p.SavingLo == nil || *p.SavingLo > p.SavingMonth || *p.SavingHi < p.SavingWarm || p.SavingMonth >= p.SavingWarm {
+				t.Errorf("interval %v to %v of %d cold, %d warm", p.SavingLo, p.SavingHi, p.SavingMonth, p.SavingWarm)
 			}
 			if p.Quality != nil || p.Evidence != Nothing {
 				t.Errorf("no pair was graded: %+v", p)

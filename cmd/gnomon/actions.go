@@ -69,17 +69,18 @@ func (a *actions) Activate(ctx context.Context, r dashboards.ActivateRequest) (d
 		InLadder: a.inLadder,
 		Outdated: a.outdated,
 	})
-	if err != nil {
-		return dashboards.Result{}, refusal(err)
-	}
-	if current == nil && len(verdicts) == 0 && !r.Unseen {
-		known, err := a.seen(ctx, r.Project)
-		if err != nil {
-			return dashboards.Result{}, err
+	// A misspelt name is told before its want of a verdict: --override would be no way out.
+	if current == nil && len(verdicts) == 0 && !r.Unseen && (err == nil || errors.Is(err, activation.ErrUnsupported)) {
+		known, away := a.seen(ctx, r.Project)
+		if away != nil {
+			return dashboards.Result{}, away
 		}
 		if !slices.Contains(known, r.Workload) {
 			return dashboards.Result{}, unseen(r.Workload, known)
 		}
+	}
+	if err != nil {
+		return dashboards.Result{}, refusal(err)
 	}
 	return a.propose(ctx, p, current)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/activation"
+	"github.com/gnomon-llm/gnomon/analyzer/whatif"
 	"github.com/gnomon-llm/gnomon/classifier"
+	"github.com/gnomon-llm/gnomon/dashboards"
 	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/savings"
 	"github.com/gnomon-llm/gnomon/schemas"
@@ -232,6 +236,44 @@ func TestOnlyLaddersAndPricesOfOursAreActivatedWithoutOverride(t *testing.T) {
 	}
 	if !a.inLadder("gpt-4o", "openai/gpt-4o-mini") || !a.inLadder("", "openai/gpt-4o-mini") || a.inLadder("gpt-4o", "openai/no-such-model") {
 		t.Error("ladders are not what is configured")
+	}
+}
+
+func TestAMisspeltWorkloadIsNotToldToOverride(t *testing.T) {
+	book, err := savings.BuiltinBook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := activation.OpenKeeper(filepath.Join(t.TempDir(), "policies"), activation.Topic(nil), func([]schemas.Policy) {}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	a := &actions{c: func() *config.Config { return &c }, book: book, keeper: keeper, called: func(string, string) string { return "" },
+		verdicts: func(context.Context, string) ([]schemas.Verdict, error) { return nil, nil },
+		seen:     func(context.Context, string) ([]string, error) { return []string{"support/summary", "chat"}, nil }}
+	for workload, want := range map[string]string{"support/sumary": "There is support/summary.", "support/summary": "--override"} {
+		_, err := a.Activate(t.Context(), dashboards.ActivateRequest{Project: "acme", Workload: workload, Candidate: "openai/gpt-4o-mini", Share: 500, Reason: "x"})
+		var refused *dashboards.Error
+		if !errors.As(err, &refused) || !strings.Contains(refused.Message+" "+refused.Hint, want) || workload != "support/summary" && strings.Contains(refused.Message, "--override") {
+			t.Errorf("%s: %+v", workload, refused)
+		}
+	}
+}
+
+func TestWhatIfTellsBothEndsOfASavingAndNoMinusZero(t *testing.T) {
+	dollar := schemas.NanoUSD(1e9)
+	lo, hi := -90*dollar, 95*dollar
+	var b bytes.Buffer
+	writeWhatIf(&b, &whatif.Result{Workloads: []whatif.Frontier{{Workload: "agent/ops", Points: []whatif.Point{
+		{Threshold: .7, Draft: true, SavingMonth: -71 * dollar, SavingWarm: 75 * dollar, SavingLo: &lo, SavingHi: &hi, Quality: &schemas.Interval{Point: -.0001, Lo: -.02, Hi: .01}}}}}}, true)
+	for _, want := range []string{"caches cold / warm", "−$71.00 / $75.00 [−$90.00 … $95.00]", "0.0 pp [−2.0 … 1.0]"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing:\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "-0.0") || strings.Contains(b.String(), "−0.0") {
+		t.Error(b.String())
 	}
 }
 

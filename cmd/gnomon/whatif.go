@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -151,7 +152,7 @@ func writeWhatIf(w io.Writer, r *whatif.Result, all bool) {
 		f := &r.Workloads[i]
 		fmt.Fprintf(w, "\n%s  %s requests, %s a month at the models asked for\n", f.Workload, report.Count(int64(f.Requests)), report.Money(f.BaselineMonth))
 		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "  threshold\trouted\twould save a month\tquality, all requests\troutes no worse\tevidence")
+		fmt.Fprintln(t, "  threshold\trouted\twould save a month, caches cold / warm\tquality, all requests\troutes no worse\tevidence")
 		for k := range f.Points {
 			if p := &f.Points[k]; all || p.Draft || k%2 == 1 {
 				fmt.Fprintf(t, "  %.3g%s\t%.0f %%\t%s\t%s\t%s\t%s\n", p.Threshold, draftMark(p), 100*p.RoutedShare, savingOf(p), qualityOf(p), adequateOf(p), evidenceWords(p))
@@ -187,9 +188,19 @@ func draftMark(p *whatif.Point) string {
 
 func savingOf(p *whatif.Point) string {
 	if p.SavingLo == nil || p.SavingHi == nil {
-		return report.Money(p.SavingMonth)
+		return bothEnds(p)
 	}
-	return fmt.Sprintf("%s [%s … %s]", report.Money(p.SavingMonth), report.Money(*p.SavingLo), report.Money(*p.SavingHi))
+	return bothEnds(p) + " " + report.MoneyInterval(p.SavingLo, p.SavingHi)
+}
+
+// bothEnds is the saving with the candidates' caches empty and full; one figure
+// where they are the same.
+func bothEnds(p *whatif.Point) string {
+	cold, warm := report.Money(p.SavingMonth), report.Money(p.SavingWarm)
+	if cold == warm {
+		return cold
+	}
+	return cold + " / " + warm
 }
 
 func adequateOf(p *whatif.Point) string {
@@ -203,7 +214,8 @@ func qualityOf(p *whatif.Point) string {
 	if p.Quality == nil {
 		return "not known"
 	}
-	return fmt.Sprintf("%+.1f pp [%+.1f … %+.1f]", 100*p.Quality.Point, 100*p.Quality.Lo, 100*p.Quality.Hi)
+	tenth := func(v float64) string { return strings.TrimSuffix(report.Points(v), " pp") }
+	return fmt.Sprintf("%s pp [%s … %s]", tenth(p.Quality.Point), tenth(p.Quality.Lo), tenth(p.Quality.Hi))
 }
 
 func evidenceWords(p *whatif.Point) string {
@@ -226,7 +238,7 @@ func todayWords(p *whatif.Point) string {
 	if p.Mode != schemas.ModeCanary && p.Mode != schemas.ModeLive {
 		return string(p.Mode) + ": every request goes to the model it asks for."
 	}
-	text := fmt.Sprintf("%s, threshold %.3g, %.3g %% of the sessions: %s a month, %s.", p.Mode, p.Threshold, 100*p.Treated, savingOf(p), qualityOf(p))
+	text := fmt.Sprintf("%s, threshold %.3g, %.3g %% of the sessions: saves %s a month, quality %s.", p.Mode, p.Threshold, 100*p.Treated, savingOf(p), qualityOf(p))
 	for _, held := range []struct {
 		n   uint64
 		why string

@@ -94,11 +94,11 @@
   // dot. Points of which no quality is known are in the table alone.
   kinds.frontier = (fig, rows) => {
     const trs = [...fig.querySelector('table').tBodies[0].rows];
-    const list = rows.map((r, i) => ({ x: r[2], q: r[5], lo: r[6], hi: r[7], now: trs[i].dataset.today !== undefined, label: trs[i].cells[0].textContent.trim() }))
+    const list = rows.map((r, i) => ({ x: r[2], warm: r[3], q: r[6], lo: r[7], hi: r[8], now: trs[i].dataset.today !== undefined, label: trs[i].cells[0].textContent.trim() }))
       .filter((p) => p.q !== null && p.x !== null).sort((a, b) => a.x - b.x);
     const of = (f) => list.map(f);
     return {
-      time: false, xTick: tick, labels: of((p) => p.label + '  ' + dollars(p.x) + ' a month'), format: points, names: ['quality', 'low', 'high', 'today'],
+      time: false, xTick: tick, labels: of((p) => p.label + '  ' + (p.warm === p.x ? dollars(p.x) : dollars(p.x) + ' with cold caches, ' + dollars(p.warm) + ' with warm ones,') + ' a month'), format: points, names: ['quality', 'low', 'high', 'today'],
       tick: tickPoints, margin: 0,
       data: [of((p) => p.x), of((p) => (p.now ? null : p.q)), of((p) => (p.now ? null : p.lo)), of((p) => (p.now ? null : p.hi)), of((p) => (p.now ? p.q : null))],
       series: [line('quality', { stroke: css('--shadow'), dash: [6, 4], points: { show: true, size: 5 } }), line('low', { width: 0.5, stroke: css('--hatch') }), line('high', { width: 0.5, stroke: css('--hatch') }),
