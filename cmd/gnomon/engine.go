@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -71,11 +72,17 @@ func fetchEngine(ctx context.Context, configured string, w io.Writer) (string, e
 	}
 	bar := newBar(w, -1, "bringing ClickHouse's engine")
 	defer func() { _ = bar.Close() }()
+	var here sync.Once
 	return embedded.FetchLibrary(ctx, func(done, total int64) {
 		if total > 0 && bar.GetMax64() != total {
 			bar.ChangeMax64(total)
 		}
 		_ = bar.Set64(done)
+		if total > 0 && done >= total {
+			here.Do(func() {
+				fmt.Fprintln(w, "\n  it is here; checking and unpacking it, a minute or more on a busy machine")
+			})
+		}
 	})
 }
 

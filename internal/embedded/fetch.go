@@ -158,7 +158,7 @@ func writeAtomically(path string, b []byte) error {
 // that the user's registry settings hold, and returns its path. The package's
 // sha512 is checked before anything is unpacked. When it is there already
 // nothing is done; two at once do it once. progress (may be nil) hears bytes done
-// of the package's bytes.
+// of the package's bytes: all of them when it is here, before it is unpacked.
 func FetchLibrary(ctx context.Context, progress func(done, total int64)) (string, error) {
 	dir, err := cacheFolder()
 	if err != nil {
@@ -190,11 +190,11 @@ func FetchLibrary(ctx context.Context, progress func(done, total int64)) (string
 		return "", err
 	}
 	defer cleanup()
-	if err := install(tarball, path, want); err != nil {
-		return "", err
-	}
 	if progress != nil {
 		progress(want.packed, want.packed)
+	}
+	if err := install(tarball, path, want); err != nil {
+		return "", err
 	}
 	return path, nil
 }
