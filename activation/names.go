@@ -110,7 +110,7 @@ func Unname(project, found, actor, reason string, f NameFacts) (schemas.Naming, 
 		if all := foundAs(f.Names, found); len(all) > 0 {
 			called = ": it is what " + strings.Join(all, ", ") + " is called; give one of those"
 		}
-		return schemas.Naming{}, invalidName("nobody has named %s%s", found, called)
+		return schemas.Naming{}, fmt.Errorf("%w: nobody has named %s%s", ErrUnnamed, found, called)
 	}
 	if strings.TrimSpace(reason) == "" {
 		return schemas.Naming{}, invalidName("a reason is required (--reason \"…\")")

@@ -76,7 +76,7 @@ func TestANameIsTakenBackAsTheNextVersion(t *testing.T) {
 	if err != nil || n.Name != "" || n.Replaces != 1 || !n.Valid() {
 		t.Errorf("%+v, %v", n, err)
 	}
-	for found, want := range map[string]string{"~c": "nobody", "~undone": "nobody", "mail": "~a, ~b", "~onlive": "roll it back"} {
+	for found, want := range map[string]string{"~c": "no name to take back: nobody", "~undone": "nobody", "mail": "~a, ~b", "~onlive": "roll it back"} {
 		if _, err := Unname("p", found, "ann", "why", nameFacts()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", found, err)
 		}

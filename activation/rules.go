@@ -53,6 +53,7 @@ var (
 	ErrUnsupported = errors.New("the verdict does not support this")
 	ErrNothing     = errors.New("nothing to roll back")
 	ErrName        = errors.New("this cannot be named so")
+	ErrUnnamed     = errors.New("there is no name to take back")
 )
 
 func invalid(format string, args ...any) error {
@@ -150,7 +151,7 @@ func objection(r Request, v *schemas.Verdict, f Facts) string {
 	case v.Readiness != schemas.Ready:
 		why := ""
 		if len(v.Reasons) > 0 {
-			why = ": " + v.Reasons[0]
+			why = ": " + strings.TrimSuffix(v.Reasons[0], ".")
 		}
 		return fmt.Sprintf("the verdict on %s is %q%s", r.Candidate, v.Readiness, why)
 	case f.Outdated != nil && f.Outdated(v) != schemas.HeldNot:

@@ -36,6 +36,7 @@ func TestTheWordOfAVerdict(t *testing.T) {
 		{"truly worse is called worse", change(w, func(w *workload) { w.worse = .1 }), settings(), schemas.Worse, "worse by more than the margin", "", ""},
 		{"failures of the candidate are quality 0", change(w, func(w *workload) { w.failures = .08 }), settings(), schemas.Worse, "worse by more than the margin", "", ""},
 		{"hardly anything to save", change(w, func(w *workload) { w.daily = .5 }), settings(), schemas.NotWorthwhile, "below $50 a month it is not worth", "below $50 a month", ""},
+		{"a candidate that is dearer", change(w, func(w *workload) { w.daily = -2 }), settings(), schemas.NotWorthwhile, "It would cost more", "would cost more", ""},
 		{"rehearsal that costs more than it brings", change(w, func(w *workload) { w.daily, w.cost = 3, .1 }), settings(), schemas.NotWorthwhile, "of rehearsal spread over a year", "below $50 a month", ""},
 		{"no grader fits, though many pairs were made", change(w, func(w *workload) { w.ungraded = true }), settings(), schemas.Collecting, "No grader fits", "no grader fits", ""},
 		{"failures without a grader are never held against it", change(w, func(w *workload) { w.ungraded, w.failures = true, .5 }), settings(), schemas.Collecting, "No grader fits", "no grader fits", ""},

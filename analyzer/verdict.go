@@ -19,6 +19,9 @@ func (o *observed) judge(k key, v *schemas.Verdict, q *quality, s Settings) {
 		v.Reasons = append(v.Reasons, fmt.Sprintf("The candidate is worse by more than the margin: its quality is %s against a margin of %s, from %s.", report.Quality(worse(v)), report.Points(-s.Margin), pairsWords(&v.Quality)))
 	case tooLittle(v, s):
 		v.Readiness, v.Brief = schemas.NotWorthwhile, "below "+report.RoundMoney(s.MinMonthlySaving)+" a month"
+		if v.Savings.SavingMonth < 0 {
+			v.Brief = "would cost more"
+		}
 		v.Reasons = append(v.Reasons, o.littleWords(k, v, s))
 	default:
 		missing := o.missing(k, v, q, s)
@@ -85,6 +88,9 @@ func (o *observed) littleWords(k key, v *schemas.Verdict, s Settings) string {
 	if f.RehearsalSpend > 0 {
 		cost = ", less " + report.Money(f.RehearsalSpend) + " of rehearsal spread over a year"
 	}
+	if f.SavingMonth < 0 {
+		return fmt.Sprintf("It would cost more: what it saves is %s%s.", report.Saving(f), cost)
+	}
 	return fmt.Sprintf("It would save %s%s: below %s a month it is not worth the trouble.", report.Saving(f), cost, report.RoundMoney(s.MinMonthlySaving))
 }
 
@@ -124,7 +130,7 @@ func (o *observed) missingQuality(k key, v *schemas.Verdict, q *quality, s Setti
 		return lack{fmt.Sprintf("The weights that score requests have changed: %s of requests that those before had scored, and say nothing of what the new ones route. Evidence is gathered anew; until then nothing is acted on without an override.", report.Plural(q.rescored, "pair is", "pairs are")), "weights changed: begun anew"}, true
 	case f.Pairs == 0 && f.Ungraded+f.BaselineChecks == 0:
 		if s.Rehearses != nil && !s.Rehearses(k.workload) {
-			return lack{"Nothing is known of quality: the workload is not rehearsed. Set data_policy: rehearse and rehearse.daily_usd under workloads." + k.workload + ".", "not rehearsed"}, true
+			return lack{"Nothing is known of quality: the workload is not rehearsed. Set data_policy: rehearse and rehearse.daily_usd for it (under workloads." + k.workload + ").", "not rehearsed"}, true
 		}
 		return lack{"Nothing is known of quality yet: no pair has been rehearsed.", "no pairs yet"}, true
 	case f.Pairs == 0:

@@ -20,6 +20,8 @@ var (
 	percent    = report.Percent
 	points     = report.Points
 	quality    = report.Quality
+	atLeast    = report.LowerPoints
+	atMost     = report.UpperPoints
 	glyph      = report.Glyph
 	shortModel = report.ShortModel
 	pairs      = report.Pairs

@@ -70,7 +70,7 @@ func (s *server) loadPages() (map[string]*page, error) {
 
 func (s *server) funcs() template.FuncMap {
 	return template.FuncMap{
-		"money": money, "optmoney": optMoney, "bounds": bounds, "percent": percent, "points": points, "quality": quality, "pairs": pairs, "qualityof": func(v schemas.Verdict) string { return quality(&v) },
+		"money": money, "optmoney": optMoney, "bounds": bounds, "percent": percent, "points": points, "atleast": atLeast, "atmost": atMost, "quality": quality, "pairs": pairs, "qualityof": func(v schemas.Verdict) string { return quality(&v) },
 		"group": group[uint64], "groupi": group[int], "basis": basis, "period": period, "glyph": glyph, "class": class,
 		"millis": func(ms uint32) string { return millis(float64(ms)) },
 		"micros": func(us uint32) string { return millis(float64(us) / 1000) },

@@ -67,6 +67,24 @@ func TestEveryPageIsDrawnAndKeepsHostileTextAsText(t *testing.T) {
 	}
 }
 
+func TestFiguresAgreeAndWhatIsLeftOutIsSaid(t *testing.T) {
+	h, _ := newServer(t, func(_ *Config, f *fake) {
+		for i := range f.verdicts {
+			if v := &f.verdicts[i]; v.Workload == "code/review" {
+				v.Quality.Lower, v.Quality.Upper = -.1083, -.0416
+			}
+		}
+	})
+	for path, want := range map[string]string{
+		"/":                      "without $1,441 a month of 2 workloads that are active already",
+		"/workloads/code/review": "between −10.9 pp and −4.1 pp",
+	} {
+		if body := send(h, http.MethodGet, path, "").Body.String(); !strings.Contains(body, want) || path != "/" && !strings.Contains(body, "≤ −4.1 pp") {
+			t.Errorf("%s: %q is missing", path, want)
+		}
+	}
+}
+
 func TestAReaderWhoHasGoneIsNoError(t *testing.T) {
 	for name, row := range map[string]struct {
 		gone  bool

@@ -204,17 +204,17 @@ func Quality(v *schemas.Verdict) string {
 	case q.Clusters == 0 && q.Pairs == 0:
 		return "no pairs yet"
 	case v.Readiness == schemas.Worse:
-		return "≤ " + upPoints(q.Upper)
+		return "≤ " + UpperPoints(q.Upper)
 	case q.Lower <= -1:
 		return "no bound yet"
 	default:
-		return "≥ " + downPoints(q.Lower)
+		return "≥ " + LowerPoints(q.Lower)
 	}
 }
 
-// downPoints and upPoints round a bound to the side that claims less.
-func downPoints(f float64) string { return Points(math.Floor(f*1000+1e-6) / 1000) }
-func upPoints(f float64) string   { return Points(math.Ceil(f*1000-1e-6) / 1000) }
+// LowerPoints and UpperPoints write a bound, rounded to the side that claims less.
+func LowerPoints(f float64) string { return Points(math.Floor(f*1000+1e-6) / 1000) }
+func UpperPoints(f float64) string { return Points(math.Ceil(f*1000-1e-6) / 1000) }
 
 // Glyph is the shape of a verdict: never colour alone.
 func Glyph(r schemas.Readiness) string {

@@ -185,7 +185,7 @@ func refusal(err error) error {
 		kind, hint = dashboards.Unsupported, "gnomon report shows what is known."
 	case errors.Is(err, activation.ErrConflict):
 		kind, hint = dashboards.Conflict, "Look at what holds now (gnomon workloads), and try again."
-	case errors.Is(err, activation.ErrInvalid), errors.Is(err, activation.ErrName):
+	case errors.Is(err, activation.ErrInvalid), errors.Is(err, activation.ErrName), errors.Is(err, activation.ErrUnnamed):
 		kind, hint = dashboards.Invalid, ""
 	case errors.Is(err, activation.ErrNothing):
 		kind, hint = dashboards.Conflict, "The workload observes already."

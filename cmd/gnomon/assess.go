@@ -23,7 +23,7 @@ import (
 func (a *app) assessCmd() *cobra.Command {
 	var input, weights, evidence string
 	cmd := &cobra.Command{
-		Use:   "assess",
+		Use:   "assess [FILE]",
 		Short: "Assess prompts: JSON Lines in (id, workload, prompt or request), JSON Lines out",
 		Long: `Reads one JSON object a line: id, workload, and either prompt (text) or request (the body
 as a client would send it, with dialect where it is not openai.chat). Writes one a line, in
@@ -37,8 +37,14 @@ then what a proxy would record with these pairs behind it (of a workload without
 a proxy leaves open: what all have in common), score half of one plus the expected gain, and
 novelty how unlike the workload's graded prompts a prompt is: above .5 a proxy would not
 act on it.`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) (err error) {
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if len(args) > 0 {
+				if cmd.Flags().Changed("input") {
+					return fmt.Errorf("%w: give the file as an argument or as --input, not both", errUsage)
+				}
+				input = args[0]
+			}
 			var as assessor
 			if as.model, err = readWeights(weights); err != nil {
 				return err
@@ -56,7 +62,7 @@ act on it.`,
 			return as.run(in, a.stdout)
 		},
 	}
-	cmd.Flags().StringVar(&input, "input", "-", "file of JSON Lines; - is standard input")
+	cmd.Flags().StringVar(&input, "input", "-", "the same as FILE: JSON Lines; - is standard input")
 	cmd.Flags().StringVar(&weights, "weights", "", "file of weights (gnomon train); default: the shipped ones")
 	cmd.Flags().StringVar(&evidence, "evidence", "", "file of graded pairs, JSON Lines, to calibrate workloads by")
 	return cmd
@@ -84,7 +90,7 @@ func openInput(name string) (io.Reader, func(), error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: --input: %w", errUsage, err)
+		return nil, nil, fmt.Errorf("%w: FILE or --input: %w", errUsage, err)
 	}
 	return f, func() { _ = f.Close() }, nil
 }

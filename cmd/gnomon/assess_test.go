@@ -46,6 +46,12 @@ func TestAssessSaysWhatTheProxyWouldRecord(t *testing.T) {
 	if code != 0 || len(got) != 3 {
 		t.Fatalf("status %d, %d lines, %s", code, len(got), stderr)
 	}
+	if named, _, _ := assessed(t, in); len(named) != 3 || named[1].Score != got[1].Score {
+		t.Errorf("the file as an argument: %+v", named)
+	}
+	if _, stderr, code := assessed(t, in, "--input", in); code != exitUsage || !strings.Contains(stderr, "not both") {
+		t.Errorf("status %d, %s", code, stderr)
+	}
 	_, want := classifier.Assess("openai.chat", []byte(body))
 	for _, l := range got[1:] {
 		if l.Score != round(float64(want.Score)/65535) || l.TaskClass != want.Task.String() || l.Novelty != round(float64(want.Novelty)/65535) {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -62,21 +64,37 @@ func (a *app) sqlCmd() *cobra.Command {
 				}
 				query = string(raw)
 			}
+			query = strings.TrimRight(query, "; \t\r\n")
 			if strings.TrimSpace(query) == "" {
 				return fmt.Errorf("%w: no query", errUsage)
+			}
+			if name := formatOf(query); name != "" {
+				return fmt.Errorf("%w: the query ends with FORMAT %s, and gnomon writes the rows itself: leave it out; --json prints them for machines", errUsage, name)
 			}
 			s, err := store.Open(cmd.Context(), storeOptions(c, readDSN(c), logger(a.stderr, c.Log)))
 			if err != nil {
 				return storeAway(c, err)
 			}
 			defer s.Close()
-			r, err := s.Query(cmd.Context(), strings.TrimRight(strings.TrimSpace(query), ";"))
+			r, err := s.Query(cmd.Context(), strings.TrimSpace(query))
 			if err != nil {
 				return err
 			}
 			return a.printRows(r)
 		},
 	}
+}
+
+var formatClause = regexp.MustCompile(`(?is)\bformat\s+([a-z]\w*)(?:\s+settings\s.*)?$`)
+
+// formatOf is the format that a query ends by asking for; the native protocol has
+// none. A column called format may be what rows are ordered by.
+func formatOf(query string) string {
+	m := formatClause.FindStringSubmatch(query)
+	if m == nil || slices.Contains([]string{"asc", "desc", "final"}, strings.ToLower(m[1])) {
+		return ""
+	}
+	return m[1]
 }
 
 // storeAway says where the store was looked for.

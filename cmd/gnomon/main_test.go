@@ -47,6 +47,8 @@ func TestExitCodesTellAWrongCallFromAFailure(t *testing.T) {
 		{"no workload named", []string{"rollback", "--reason", "x"}, exitUsage, "workload"},
 		{"a missing flag", []string{"activate", "w", "--reason", "x"}, exitUsage, "candidate"},
 		{"a missing flag, with a call that would do", []string{"rollback", "w"}, exitUsage, `for example: gnomon rollback chat/faq --reason`},
+		{"a query with a format of its own", []string{"sql", "SELECT 1\nFORMAT Vertical;\n"}, exitUsage, "--json"},
+		{"a column called format is none", []string{"sql", "SELECT 1 AS format ORDER BY format DESC", "--set", "clickhouse.listen=127.0.0.1:1"}, exitError, "does not answer"},
 		{"a store that is away, without its long address", []string{"sql", "SELECT 1", "--set", "clickhouse.listen=127.0.0.1:1"}, exitError, "127.0.0.1:1 does not answer: dial tcp"},
 		{"a malformed --set", []string{"status", "--set", "project"}, exitUsage, "key=value"},
 		{"an unknown key", []string{"config", "check", "--set", "proxy.adr=:1"}, exitError, "proxy.adr"},
