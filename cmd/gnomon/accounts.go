@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,12 +28,17 @@ func (n *node) keepAccounts(ctx context.Context, s *store.Store) {
 	difference := gauge("gnomon_accounts_difference", "Of those, neither stored nor declared: on their way, or missing.")
 	missing := gauge("gnomon_accounts_missing", "The part of the difference that belongs to proxies silent for ten minutes. Anything but 0 needs a person.")
 	behind := gauge("gnomon_rollup_hours_behind", "Hours whose rollup is still to be computed. They are read from their rows, which is slower.")
-	said := false
+	said, watched := false, silence{}
 	for {
 		ask, cancel := context.WithTimeout(ctx, accountsEvery)
 		a, err := s.Accounts(ask)
+		var lives []store.Life
+		if err == nil {
+			lives, err = s.SilentLives(ask, time.Now().AddDate(1, 0, 0)) // all that owe something: no clock of theirs is believed
+		}
 		cancel()
 		if err == nil {
+			a.Missing = watched.missing(lives, time.Now())
 			accepted.Set(float64(a.Accepted))
 			stored.Set(float64(a.Stored))
 			declared.Set(float64(a.Declared))
@@ -51,6 +57,34 @@ func (n *node) keepAccounts(ctx context.Context, s *store.Store) {
 		case <-time.After(accountsEvery):
 		}
 	}
+}
+
+// silence is what was last heard of the proxy lives that owe something, and when
+// that was here: a history that is sent again, and a log that is caught up with,
+// bring old heartbeats before the rows they speak of.
+type silence map[uint64]heard
+
+type heard struct {
+	beat  time.Time // of its own clock
+	owing int64
+	at    time.Time // of ours, when either was last seen to change
+}
+
+// missing is how much is owed by lives of which nothing has come for store.Silent,
+// neither heartbeat nor row. A life that is not among lives owes nothing any more.
+func (w silence) missing(lives []store.Life, now time.Time) (n int64) {
+	was := maps.Clone(w)
+	clear(w)
+	for _, l := range lives {
+		h, ok := was[l.BootID]
+		if !ok || !h.beat.Equal(l.LastHeard) || h.owing != l.Missing {
+			h = heard{l.LastHeard, l.Missing, now}
+		}
+		if w[l.BootID] = h; now.Sub(h.at) >= store.Silent {
+			n += l.Missing
+		}
+	}
+	return n
 }
 
 // diagnoseAccounts holds what is stored against what proxies say, and sums

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gnomon-llm/gnomon/internal/config"
 )
@@ -70,7 +72,7 @@ func TestPortsThatAreTakenAreAllNamedAtOnceBeforeAnythingStarts(t *testing.T) {
 	c := config.Default()
 	c.DataDir = t.TempDir()
 	c.Proxy.Addr, c.Admin.Addr, c.Kafka.Listen, c.ClickHouse.Listen = "127.0.0.1:0", taken[0], taken[1], taken[2]
-	n, err := newNode(&c, roles{true, true, true, true, true}, logger(os.Stderr, c.Log), nodeOptions{})
+	n, err := newNode(&c, roles{true, true, true, true, true}, logger(os.Stderr, c.Log), nodeOptions{portPatience: time.Millisecond})
 	if err == nil {
 		_ = n.close()
 		t.Fatal("it started")
@@ -88,11 +90,25 @@ func TestPortsThatAreTakenAreAllNamedAtOnceBeforeAnythingStarts(t *testing.T) {
 	}
 	same := []port{{key: "kafka.listen", addr: freePort(t)}}
 	same = append(same, port{key: "clickhouse.listen", addr: same[0].addr})
-	if err := listenAll(same); err == nil || !strings.Contains(err.Error(), "clickhouse.listen") {
+	if err := listenAll(same, time.Millisecond, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "clickhouse.listen") {
 		t.Errorf("one port for two: %v", err)
 	}
-	elsewhere := port{key: "clickhouse.listen", addr: taken[2], ending: func() bool { return true }}
-	if err := listenAll([]port{elsewhere}); err != nil {
-		t.Errorf("an engine that ends stands in the way: %v", err)
+}
+
+func TestAPortThatIsFreedInAMomentIsWaitedFor(t *testing.T) {
+	ending, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	var kept net.Listener
+	ports := []port{{key: "admin.addr", addr: "127.0.0.1:0", keep: &kept}, {key: "clickhouse.listen", addr: ending.Addr().String()}}
+	time.AfterFunc(1300*time.Millisecond, func() { _ = ending.Close() })
+	if err := listenAll(ports, time.Minute, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	if n := strings.Count(log.String(), "ports are taken"); n != 1 || !strings.Contains(log.String(), "clickhouse.listen") {
+		t.Errorf("it says %d times why it waits: %s", n, log.String())
 	}
 }

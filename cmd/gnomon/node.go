@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
@@ -38,6 +40,8 @@ type nodeOptions struct {
 	load       func() (*config.Config, error) // the configuration as it is now; nil: it is not loaded again
 	configFile string                         // where a change is looked for
 	look       time.Duration                  // how often; 0: reloadEvery
+
+	portPatience time.Duration // how long ports that are taken are waited for; 0: portPatience
 }
 
 // node is one gnomon process: what newNode opened, and the parts that run.
@@ -139,10 +143,9 @@ func (n *node) openPorts() error {
 		ports = append(ports, port{key: "kafka.listen", addr: n.c.Kafka.Listen})
 	}
 	if n.embedsStore() {
-		// The engine of a gnomon that was killed may still be ending: that is waited for when ours starts.
-		ports = append(ports, port{key: "clickhouse.listen", addr: n.c.ClickHouse.Listen, ending: func() bool { return embedded.EngineEnds(engineDir(n.c)) }})
+		ports = append(ports, port{key: "clickhouse.listen", addr: n.c.ClickHouse.Listen})
 	}
-	return listenAll(ports)
+	return listenAll(ports, cmp.Or(n.opts.portPatience, portPatience), n.log)
 }
 
 // embedsStore reports whether the store is the engine that this process starts.
@@ -228,7 +231,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	front.Go(func() error { return n.serveAdmin(frontCtx) })
 	front.Go(func() error { return n.watchConfig(frontCtx) })
-	n.log.Info("gnomon serves", "roles", n.roles.String(), "proxy", addrOf(n.proxyLn), "admin", n.adminLn.Addr().String(), "project", n.c.Project)
+	n.log.Info("gnomon serves", "roles", n.roles.String(), "proxy", addrOf(n.proxyLn), "admin", n.adminLn.Addr().String(), "project", n.c.Project, "pid", os.Getpid())
 
 	err := front.Wait()
 	if errors.Is(err, errPartEnded) {

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -112,39 +114,54 @@ func (a *app) greet(c *config.Config, r roles) {
 type port struct {
 	key, addr string
 	keep      *net.Listener // where the listener goes; nil: only looked at, somebody else opens it
-	ending    func() bool   // whether who has it is about to go
 }
 
+// portPatience is how long a start waits for ports that are taken. A gnomon that
+// was killed, and its engine, still have theirs for a moment.
+const portPatience = 5 * time.Second
+
 // listenAll opens the ports that are to be kept, and tells of all that cannot be
-// had at once: whose they may be and which keys move them.
-func listenAll(ports []port) error {
-	var taken []string
-	var errs []error
-	for _, p := range ports {
-		ln, err := net.Listen("tcp", p.addr)
-		if errors.Is(err, syscall.EADDRINUSE) && p.ending != nil {
-			if p.ending() {
+// had at once: whose they may be and which keys move them. What is taken it waits
+// for, so long as patience says.
+func listenAll(ports []port, patience time.Duration, log *slog.Logger) error {
+	begun, said := time.Now(), false
+	opened := map[string]bool{}
+	for {
+		var taken []string
+		var errs []error
+		for _, p := range ports {
+			if opened[p.key] {
 				continue
 			}
-			ln, err = net.Listen("tcp", p.addr) // it may have gone in between
+			ln, err := net.Listen("tcp", p.addr)
+			switch {
+			case errors.Is(err, syscall.EADDRINUSE):
+				taken = append(taken, p.key+": port "+p.addr+" is taken")
+			case errors.Is(err, os.ErrPermission):
+				errs = append(errs, fmt.Errorf("%s: no permission to listen on %s\n  ports below 1024 need it; set %s to another address", p.key, p.addr, p.key))
+			case err != nil:
+				errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
+			case p.keep != nil:
+				*p.keep, opened[p.key] = ln, true
+			default:
+				opened[p.key] = true
+				defer func() { _ = ln.Close() }() // held until all are looked at: two of ours may be the same
+			}
 		}
+		waited := time.Since(begun)
 		switch {
-		case errors.Is(err, syscall.EADDRINUSE):
-			taken = append(taken, p.key+": port "+p.addr+" is taken")
-		case errors.Is(err, os.ErrPermission):
-			errs = append(errs, fmt.Errorf("%s: no permission to listen on %s\n  ports below 1024 need it; set %s to another address", p.key, p.addr, p.key))
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", p.key, err))
-		case p.keep != nil:
-			*p.keep = ln
-		default:
-			defer func() { _ = ln.Close() }() // held until all are looked at: two of ours may be the same
+		case len(taken)+len(errs) == 0:
+			return nil
+		case len(taken) > 0 && (len(errs) > 0 || waited >= patience):
+			return errors.Join(append(errs, fmt.Errorf("%s\n  perhaps by another gnomon: stop that, or set what is named here to another address", strings.Join(taken, "\n")))...)
+		case len(errs) > 0:
+			return errors.Join(errs...)
+		case waited >= time.Second && !said:
+			said = true
+			log.Warn("ports are taken: waiting, should a gnomon be ending that has them", "taken", taken, "at_most", patience)
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	if len(taken) > 0 {
-		errs = append(errs, fmt.Errorf("%s\n  perhaps by another gnomon: stop that, or set what is named here to another address", strings.Join(taken, "\n")))
-	}
-	return errors.Join(errs...)
 }
 
 // checkDataDir makes the data folder and proves that it takes a file.

@@ -31,6 +31,7 @@ const (
 	backoffMost   = 5 * time.Second
 	healthyAfter  = 30 * time.Second
 	closePatience = 10 * time.Second
+	dyingPatience = time.Second
 	defaultMemory = 450 << 20
 )
 

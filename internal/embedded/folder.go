@@ -21,15 +21,17 @@ func lockFolder(dir, what string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the %s's folder %s cannot be used: %w", what, dir, err)
 	}
-	deadline := time.Now().Add(closePatience)
+	begun := time.Now()
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			break
 		}
 		holder := readPid(path)
-		// A holder that is gone leaves a child that is about to go.
-		if (holder != 0 && alive(holder)) || time.Now().After(deadline) {
+		// A holder that is gone leaves a child that is about to go; one that was
+		// killed is there for a moment still.
+		waited := time.Since(begun)
+		if (holder != 0 && alive(holder) && waited > dyingPatience) || waited > closePatience {
 			_ = f.Close()
 			return nil, fmt.Errorf("the %s's folder %s is in use by process %d: end it, or choose another data_dir", what, dir, holder)
 		}
@@ -43,22 +45,6 @@ func lockFolder(dir, what string) (*os.File, error) {
 		}
 	}
 	return f, nil
-}
-
-// EngineEnds reports whether an engine still runs in dir whose gnomon is gone: it
-// ends in a moment, and StartEngine waits for that.
-func EngineEnds(dir string) bool {
-	path := filepath.Join(dir, "engine.lock")
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = f.Close() }() // and with it the lock, should we have got it
-	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
-		return false
-	}
-	holder := readPid(path)
-	return holder == 0 || !alive(holder)
 }
 
 func readPid(path string) int {

@@ -9,10 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrLocked says that another process works on the folder.
 var ErrLocked = errors.New("spool folder is in use")
+
+// dyingPatience is how long a folder that somebody has is waited for.
+const dyingPatience = time.Second
 
 // lockFolder takes the folder for this process. The lock goes with the process,
 // however it ends.
@@ -21,7 +25,12 @@ func lockFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: lock of %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for begun := time.Now(); errors.Is(err, syscall.EWOULDBLOCK) && time.Since(begun) < dyingPatience; { // a killed one has it for a moment still
+		time.Sleep(20 * time.Millisecond)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
 		_ = f.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
