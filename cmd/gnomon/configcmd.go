@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gnomon-llm/gnomon/internal/config"
 )
 
 func (a *app) configCmd() *cobra.Command {
@@ -49,6 +52,9 @@ func (a *app) configCmd() *cobra.Command {
 				notes = append(notes, f.Detail+"; "+f.Mend)
 			}
 			notes = append(notes, keyless(c)...)
+			if every := c.Spool.SyncEvery; every > time.Second {
+				notes = append(notes, fmt.Sprintf("spool.sync_every is %v: a power failure may cost the requests of that time; the default is %v", every, config.Default().Spool.SyncEvery))
+			}
 			if a.json {
 				return a.printJSON(map[string]any{"ok": true, "providers": len(c.Providers), "notes": notes})
 			}

@@ -26,6 +26,7 @@ type finding struct {
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 	Mend   string `json:"mend,omitempty"`
+	Notice bool   `json:"notice,omitempty"` // in order, but somebody should know of it
 }
 
 func (a *app) doctorCmd() *cobra.Command {
@@ -57,11 +58,14 @@ func (a *app) doctorCmd() *cobra.Command {
 func printFindings(a *app, findings []finding) {
 	for _, f := range findings {
 		mark := "●"
-		if !f.OK {
+		switch {
+		case !f.OK:
 			mark = "✕"
+		case f.Notice:
+			mark = "▲"
 		}
 		fmt.Fprintf(a.stdout, "%s %-14s %s\n", mark, f.Check, f.Detail)
-		if !f.OK && f.Mend != "" {
+		if (!f.OK || f.Notice) && f.Mend != "" {
 			fmt.Fprintf(a.stdout, "%17s%s\n", "→ ", f.Mend)
 		}
 	}
@@ -285,7 +289,6 @@ func diagnoseProcess(ctx context.Context, c *config.Config) []finding {
 	}
 	var h struct {
 		Total struct {
-			State                                        string
 			Accepted, Stored, Declared, Dropped, Waiting uint64
 		}
 		Parts []struct{ Name, State, Detail string }
@@ -293,11 +296,12 @@ func diagnoseProcess(ctx context.Context, c *config.Config) []finding {
 	if err := json.Unmarshal(raw, &h); err != nil {
 		return []finding{ready, {Check: "completeness", Detail: err.Error()}}
 	}
+	// What is declared has been accounted for: a failure is what is missing, which accounts looks at.
 	t := h.Total
 	found := []finding{ready, {
-		Check: "completeness", OK: t.Declared == 0 && t.Dropped == 0,
-		Detail: fmt.Sprintf("%d accepted, %d stored, %d on their way, %d declared lost (%s)", t.Accepted, t.Stored, t.Waiting, t.Declared, t.State),
-		Mend:   "SELECT * FROM gnomon.completeness says which proxy life and why",
+		Check: "completeness", OK: true, Notice: t.Declared > 0,
+		Detail: fmt.Sprintf("%d accepted, %d stored, %d on their way, %d declared lost, of them %d dropped by a spool without room", t.Accepted, t.Stored, t.Waiting, t.Declared, t.Dropped),
+		Mend:   "why: SELECT boot_id, error_type, count() FROM gnomon.requests FINAL WHERE status = 'lost' GROUP BY boot_id, error_type; of which proxy: SELECT * FROM gnomon.completeness WHERE declared > 0",
 	}}
 	for _, p := range h.Parts {
 		found = append(found, finding{Check: p.Name, OK: p.State != "down" && p.State != "degraded", Detail: p.Detail})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,7 +53,7 @@ func TestTheDoctorSaysWhatItSpeaksOf(t *testing.T) {
 		name, project string
 		other         bool
 	}{{"beside a gnomon of another project", "mine", true}, {"without a project, beside one that has one", "default", true}, {"beside its own", "acme", false}} {
-		_, out, _ := call(t, "doctor", "--project", tt.project, "--set", "admin.addr="+strings.TrimPrefix(srv.URL, "http://"), "--set", "kafka.listen=127.0.0.1:1", "--set", "clickhouse.listen=127.0.0.1:1", "--set", "data_dir="+t.TempDir())
+		_, out, _ := call(t, "doctor", "--project", tt.project, "--set", "admin.addr="+strings.TrimPrefix(srv.URL, "http://"), "--set", "kafka.listen=127.0.0.1:1", "--set", "clickhouse.listen=127.0.0.1:2", "--set", "data_dir="+t.TempDir())
 		if !strings.Contains(out, "project "+tt.project) || strings.Contains(out, "it is project acme, SIMULATED") != tt.other {
 			t.Errorf("%s: %s", tt.name, out)
 		}
@@ -110,5 +111,26 @@ func TestAPortThatIsFreedInAMomentIsWaitedFor(t *testing.T) {
 	defer kept.Close()
 	if n := strings.Count(log.String(), "ports are taken"); n != 1 || !strings.Contains(log.String(), "clickhouse.listen") {
 		t.Errorf("it says %d times why it waits: %s", n, log.String())
+	}
+}
+
+func TestWhatIsDeclaredIsNoticedAndNoFailure(t *testing.T) {
+	declared := 4
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/health" {
+			fmt.Fprintf(w, `{"total":{"state":"lost","accepted":100,"stored":%d,"declared":%d}}`, 100-declared, declared)
+		}
+	}))
+	defer srv.Close()
+	c := config.Default()
+	c.Admin.Addr = strings.TrimPrefix(srv.URL, "http://")
+	for _, declared = range []int{4, 0} {
+		var out strings.Builder
+		findings := diagnoseProcess(t.Context(), &c)
+		printFindings(&app{stdout: &out}, findings)
+		f := findings[1]
+		if f.Check != "completeness" || !f.OK || f.Notice != (declared > 0) || strings.Contains(out.String(), "▲") != (declared > 0) || strings.Contains(out.String(), "error_type") != (declared > 0) {
+			t.Errorf("%d declared: %+v, %s", declared, f, out.String())
+		}
 	}
 }

@@ -102,7 +102,7 @@ type Engine struct {
 // Spool configures the local log of events.
 type Spool struct {
 	MaxMB     int           `koanf:"max_mb"`     // bound on disk; past it events are dropped and counted
-	SyncEvery time.Duration `koanf:"sync_every"` // fsync by group commit; what is younger than this a power failure may cost
+	SyncEvery time.Duration `koanf:"sync_every"` // fsync by group commit; what is younger than this a power failure may cost; at most 1m
 }
 
 // Provider is one row of the data plane.

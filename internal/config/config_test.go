@@ -107,6 +107,11 @@ func TestWhatIsWrongIsNamedWithItsPlace(t *testing.T) {
 		{"what clients are shown, without its key", "proxy:\n  tls: {cert_file: a}\n", nil, []string{"gnomon.yaml:2: proxy.tls", "go together"}},
 		{"what clients are shown, and is not there", "proxy: {tls: {cert_file: /nowhere/a.pem, key_file: /nowhere/b.pem}}\n", nil, []string{"proxy.tls", "/nowhere/a.pem"}},
 		{"what clients are shown, and is no certificate", "proxy: {tls: {cert_file: /dev/null, key_file: /dev/null}}\n", nil, []string{"proxy.tls", "PEM"}},
+		{"a port past the last", "proxy:\n  addr: 127.0.0.1:99999\n", nil, []string{"gnomon.yaml:2: proxy.addr", "99999 is no port"}},
+		{"one port for three", "proxy: {addr: \":9000\"}\nadmin: {addr: \"localhost:9000\"}\nclickhouse: {listen: \"127.0.0.1:9000\"}\n", nil, []string{"gnomon.yaml:2: admin.addr: \"localhost:9000\" is the port of proxy.addr", "gnomon.yaml:3: clickhouse.listen"}},
+		{"a power failure that may cost an hour", "spool: {sync_every: 1h}\n", nil, []string{"gnomon.yaml:1: spool.sync_every", "more than 1m"}},
+		{"faults of every kind are told at once", "adm: 1\nobserve: {days: x}\nproject: Acme\nadmin: {addr: nowhere}\nproviders: {openai: {api_key_file: /nowhere/a}, anthropic: {api_key_file: /nowhere/b}}\n", []string{"GNOMON_PROJ=x"},
+			[]string{`"adm"`, "GNOMON_PROJ", "observe.days", "project", "admin.addr", "providers.openai.api_key_file: open /nowhere/a", "/nowhere/b"}},
 		{"a project in capitals", "project: Acme\n", nil, []string{"gnomon.yaml:1", "project", "lower-case"}},
 		{"a provider without dialect", "providers:\n  groq:\n    base_url: https://x.example\n", nil, []string{"providers.groq.dialect", "openai, anthropic"}},
 		{"a password in an address", "providers:\n  openai:\n    base_url: https://u:p@x.example\n", nil, []string{"gnomon.yaml:3", "api_key_file"}},
@@ -233,5 +238,20 @@ func TestWhoOnlyAsksIsNotStoppedByTheServersFaults(t *testing.T) {
 	c, err := Load(Options{File: path, Environ: []string{}, Asks: true})
 	if err != nil || c.Project != "shop" || c.Admin.Addr != "127.0.0.1:9999" {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestOneFaultIsNotToldAsAnother(t *testing.T) {
+	for _, tt := range []struct{ name, file, not string }{
+		{"a token that cannot be read", "admin: {addr: \"0.0.0.0:8081\", token_file: /nowhere}\n", "is not set"},
+		{"a password that cannot be read", "kafka: {brokers: [\"k:1\"], sasl: {mechanism: scram-sha-512, username: u, password_file: /nowhere}}\n", "needs"},
+		{"a provider with a value that does not fit", "providers: {groq: {dialect: openai, base_url: \"https://x.example\", idle_timeout: 7}}\nladders: [{baseline: groq/a, candidates: [groq/b]}]\n", "no configured provider"},
+	} {
+		if _, err := load(t, tt.file, nil, nil); err == nil || strings.Contains(err.Error(), tt.not) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if _, err := load(t, "proxy: {addr: \"127.0.0.1:9000\"}\nadmin: {addr: \"127.0.0.2:9000\", token: t}\nkafka: {brokers: [\"k:1\"], listen: \"127.0.0.1:9000\"}\nclickhouse: {listen: \"127.0.0.1:0\"}\n", nil, nil); err != nil {
+		t.Errorf("ports that are apart: %v", err)
 	}
 }

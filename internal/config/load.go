@@ -47,22 +47,18 @@ func Load(o Options) (*Config, error) {
 	k := koanf.NewWithConf(koanf.Conf{Delim: delim, StrictMerge: false})
 	origins := origins{}
 	// What is wrong in one place does not hide what is wrong in another.
-	if err := errors.Join(loadFile(k, o.File, origins), loadEnv(k, o.Environ, origins), loadFlags(k, o.Flags, origins)); err != nil {
-		return nil, err
-	}
+	err := errors.Join(loadFile(k, o.File, origins), loadEnv(k, o.Environ, origins), loadFlags(k, o.Flags, origins))
 	c := Default()
-	if err := decode(k, &c, origins); err != nil {
-		return nil, err
-	}
+	err = errors.Join(err, decode(k, &c, origins))
 	if o.Asks {
 		c.Providers = nil
 		c.Kafka.SASL.PasswordFile = ""
+		if err != nil {
+			return nil, err
+		}
 		return &c, c.readSecrets()
 	}
-	if err := c.readSecrets(); err != nil {
-		return nil, err
-	}
-	if err := c.validate(origins); err != nil {
+	if err = errors.Join(err, c.readSecrets(), c.validate(origins)); err != nil {
 		return nil, err
 	}
 	return &c, nil
@@ -98,13 +94,11 @@ func loadFile(k *koanf.Koanf, path string, o origins) error {
 	if err != nil {
 		return fmt.Errorf("configuration file: %w", err)
 	}
-	if err := checkFile(path, raw, o); err != nil {
-		return err
-	}
-	if err := k.Load(rawbytes.Provider(raw), yaml.Parser()); err != nil {
+	unknown := checkFile(path, raw, o)
+	if err := k.Load(rawbytes.Provider(raw), yaml.Parser()); err != nil && unknown == nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return nil
+	return unknown
 }
 
 // loadEnv maps GNOMON_PROXY__ADDR to proxy.addr. Lists are comma-separated.
@@ -181,7 +175,7 @@ func decode(k *koanf.Koanf, c *Config, o origins) error {
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(wantUnit, mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
-		return decodeError(k, err, o)
+		err = decodeError(k, err, o)
 	}
 	// A built-in row that the configuration names keeps what it does not set.
 	set := c.Providers
@@ -191,7 +185,12 @@ func decode(k *koanf.Koanf, c *Config, o origins) error {
 		merged := mergeProvider(row, p, k, name, builtin)
 		c.Providers[name] = merged
 	}
-	return nil
+	for _, name := range k.MapKeys("providers") {
+		if _, ok := c.Providers[name]; !ok && err != nil { // one that does not fit is told of once, not by every ladder that names it
+			c.Providers[name] = Provider{Dialect: "openai", BaseURL: "https://unread.invalid"}
+		}
+	}
+	return err
 }
 
 func mergeProvider(row, p Provider, k *koanf.Koanf, name string, builtin bool) Provider {
@@ -304,40 +303,36 @@ func wanted(t reflect.Type) string {
 	return "a text"
 }
 
-// readSecrets fills secrets from the files that name them.
+// readSecrets fills secrets from the files that name them. One that cannot be
+// had is told, and stands for set: what needs it is not said to lack it, too.
 func (c *Config) readSecrets() error {
-	read := func(key, path string, into *string) error {
+	var errs []error
+	read := func(key, path string, into *string) {
 		if path == "" {
-			return nil
+			return
 		}
 		if *into != "" {
-			return fmt.Errorf("%s and its _file are both set: keep one", key)
+			errs = append(errs, fmt.Errorf("%s and its _file are both set: keep one", key))
+			return
 		}
 		b, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("%s_file: %w", key, err)
-		}
 		*into = strings.TrimSpace(string(b))
-		if *into == "" {
-			return fmt.Errorf("%s_file: %s is empty", key, path)
+		if err == nil && *into == "" {
+			err = fmt.Errorf("%s is empty", path)
 		}
-		return nil
-	}
-	if err := read("admin.token", c.Admin.TokenFile, &c.Admin.Token); err != nil {
-		return err
-	}
-	if err := read("kafka.sasl.password", c.Kafka.SASL.PasswordFile, &c.Kafka.SASL.Password); err != nil {
-		return err
-	}
-	for name, p := range c.Providers {
-		if err := read("providers."+name+".api_key", p.APIKeyFile, &p.APIKey); err != nil {
-			return err
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s_file: %w", key, err))
+			*into = "unread: " + key
 		}
+	}
+	read("admin.token", c.Admin.TokenFile, &c.Admin.Token)
+	read("kafka.sasl.password", c.Kafka.SASL.PasswordFile, &c.Kafka.SASL.Password)
+	for _, name := range slices.Sorted(mapsKeys(c.Providers)) {
+		p := c.Providers[name]
+		read("providers."+name+".api_key", p.APIKeyFile, &p.APIKey)
 		for i, path := range p.APIKeyFiles {
 			key := ""
-			if err := read(fmt.Sprintf("providers.%s.api_key_files.%d", name, i), path, &key); err != nil {
-				return err
-			}
+			read(fmt.Sprintf("providers.%s.api_key_files.%d", name, i), path, &key)
 			p.APIKeys = append(p.APIKeys, key)
 		}
 		if p.APIKey == "" && len(p.APIKeys) > 0 { // what needs one takes the first
@@ -345,5 +340,5 @@ func (c *Config) readSecrets() error {
 		}
 		c.Providers[name] = p
 	}
-	return nil
+	return errors.Join(errs...)
 }

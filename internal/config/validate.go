@@ -35,6 +35,8 @@ func (c *Config) validate(o origins) error {
 	checkAddr := func(key, addr string) {
 		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
 			wrong(key, "%q is no address: want host:port, like 127.0.0.1:8081 or :8080", addr)
+		} else if _, err := net.LookupPort("tcp", port); err != nil {
+			wrong(key, "%q is no address: %s is no port: want 1 to 65535", addr, port)
 		}
 	}
 	checkAddr("proxy.addr", c.Proxy.Addr)
@@ -44,6 +46,7 @@ func (c *Config) validate(o origins) error {
 	for _, b := range c.Kafka.Brokers {
 		checkAddr("kafka.brokers", b)
 	}
+	c.validateApart(wrong)
 	if !loopback(c.Kafka.Listen) {
 		wrong("kafka.listen", "%q is not on loopback: the embedded broker has no authentication; use kafka.brokers for a cluster", c.Kafka.Listen)
 	}
@@ -65,6 +68,34 @@ func (c *Config) validate(o origins) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// validateApart sees to it that no two of this process's listeners want one port.
+func (c *Config) validateApart(wrong func(key, format string, args ...any)) {
+	type listener struct{ key, addr, host, port string }
+	all := []listener{{key: "proxy.addr", addr: c.Proxy.Addr}, {key: "admin.addr", addr: c.Admin.Addr}}
+	if len(c.Kafka.Brokers) == 0 {
+		all = append(all, listener{key: "kafka.listen", addr: c.Kafka.Listen})
+	}
+	if c.ClickHouse.DSN == "" && c.ClickHouse.ReadDSN == "" {
+		all = append(all, listener{key: "clickhouse.listen", addr: c.ClickHouse.Listen})
+	}
+	for i := range all {
+		l := &all[i]
+		l.host, l.port, _ = net.SplitHostPort(l.addr)
+		switch ip, err := netip.ParseAddr(l.host); {
+		case l.host == "localhost":
+			l.host = "127.0.0.1"
+		case err == nil && ip.IsUnspecified():
+			l.host = "" // every address of the machine
+		}
+		for _, m := range all[:i] {
+			if l.port != "" && l.port != "0" && l.port == m.port && (l.host == m.host || l.host == "" || m.host == "") {
+				wrong(l.key, "%q is the port of %s, %q: each needs one of its own", l.addr, m.key, m.addr)
+				break
+			}
+		}
+	}
 }
 
 // validateKafka looks at how a cluster is reached.
@@ -120,6 +151,9 @@ func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {
 		if !positive[key] {
 			wrong(key, "is too small")
 		}
+	}
+	if c.Spool.SyncEvery > time.Minute {
+		wrong("spool.sync_every", "%v is more than 1m: a power failure may cost all requests of that time", c.Spool.SyncEvery)
 	}
 	if !(c.Proxy.DraftThreshold >= 0 && c.Proxy.DraftThreshold <= 1) {
 		wrong("proxy.draft_threshold", "%v is not between 0 and 1", c.Proxy.DraftThreshold)
