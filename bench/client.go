@@ -34,21 +34,20 @@ type request struct {
 	size   int    // of the body, about
 	shape  string // asks for a stream
 	stream bool
-	extra  string // more header lines
 }
 
 // bytes makes the request for a target. session tells clients apart.
-func (q request) bytes(addr, prefix, session string) []byte {
+func (q request) bytes(t *target, session string) []byte {
 	prompt := strings.Repeat("Where is my parcel? ", max(1, (q.size-210)/20))
 	body := `{"model":"gpt-4o",`
 	if q.stream {
 		body += `"stream":true,"stream_options":{"include_usage":true},`
 	}
 	body += `"temperature":0.2,"messages":[{"role":"system","content":"You answer customers of a parcel service, kindly and in two sentences."},{"role":"user","content":"` + prompt + `"}]}`
-	head := "POST " + prefix + q.path + " HTTP/1.1\r\nHost: " + addr + "\r\n" +
+	head := "POST " + q.path + " HTTP/1.1\r\nHost: " + t.addr + "\r\n" +
 		"Authorization: Bearer sk-standin-0123456789abcdefghijklmnop\r\nContent-Type: application/json\r\nAccept: application/json\r\nUser-Agent: OpenAI/Python 2.8.0\r\n" +
 		"X-Stainless-Lang: python\r\nX-Stainless-Package-Version: 2.8.0\r\nX-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\nX-Stainless-Runtime: CPython\r\nX-Stainless-Runtime-Version: 3.12.3\r\n" +
-		"X-Stainless-Retry-Count: 0\r\nX-Gnomon-Feature: bench\r\nX-Gnomon-Session: " + session + "\r\n" + q.extra
+		"X-Stainless-Retry-Count: 0\r\nX-Gnomon-Feature: bench\r\nX-Gnomon-Session: " + session + "\r\n" + t.headers
 	if q.shape != "" {
 		head += shapeHeader + ": " + q.shape + "\r\n"
 	}

@@ -18,11 +18,11 @@ import (
 
 // target is one gateway under measurement.
 type target struct {
-	name   string
-	addr   string
-	prefix string // of its paths, before the provider's
-	admin  string // of a gnomon: metrics and profiles
-	cmd    *exec.Cmd
+	name    string
+	addr    string
+	headers string // lines that it wants with each request
+	admin   string // of a gnomon: metrics and profiles
+	cmd     *exec.Cmd
 }
 
 // fleet is every process of a run.
@@ -68,6 +68,11 @@ func (f *fleet) start(o *options) (err error) {
 	}
 	if bin, err := exec.LookPath("nginx"); err == nil && wanted("nginx") {
 		if err := f.nginx(bin); err != nil {
+			return err
+		}
+	}
+	if o.portkey != "" && wanted("portkey") {
+		if err := f.portkey(o.portkey); err != nil {
 			return err
 		}
 	}
@@ -155,6 +160,29 @@ http {
 	return t.untilListens()
 }
 
+// portkey starts an installed @portkey-ai/gateway, whose provider each request names.
+func (f *fleet) portkey(folder string) error {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	t := &target{name: "portkey", addr: addr, headers: "X-Portkey-Provider: openai\r\nX-Portkey-Custom-Host: http://" + f.standin.addr + "/v1\r\n"}
+	env := []string{"NODE_ENV=production", "TRUSTED_CUSTOM_HOSTS=127.0.0.1,localhost"}
+	if t.cmd, err = f.spawn(t.name, cpuTarget, env, "node", filepath.Join(folder, "build", "start-server.js"), "--headless", "--port="+port); err != nil {
+		return err
+	}
+	f.targets = append(f.targets, t)
+	return t.untilListens()
+}
+
 // gnomon starts a gnomon as an operator would beyond one machine: the proxy role
 // alone, and a second process with everything else.
 func (f *fleet) gnomon(name, bin string) error {
@@ -173,8 +201,10 @@ func (f *fleet) gnomon(name, bin string) error {
 	}
 	proxy, admin, backAdmin, store, kafka := addrs[0], addrs[1], addrs[2], addrs[3], addrs[4]
 	common := []string{"GNOMON_PROVIDERS__OPENAI__BASE_URL=http://" + f.standin.addr, "GNOMON_LOG__LEVEL=warn", "GNOMON_PROXY__ADDR=" + proxy}
+	// It yields to the load and the stand-in, whose processor it shares: what it took
+	// from them would be measured as the target's slowness.
 	back, err := f.spawn(name+"-back", cpuRest, append(common, "GNOMON_DATA_DIR="+filepath.Join(f.dir, name+"-back"), "GNOMON_ADMIN__ADDR="+backAdmin,
-		"GNOMON_CLICKHOUSE__LISTEN="+store, "GNOMON_KAFKA__LISTEN="+kafka), yielding(bin, "serve", "--roles", "ingest,analyze,console,rehearse")...)
+		"GNOMON_CLICKHOUSE__LISTEN="+store, "GNOMON_KAFKA__LISTEN="+kafka), "nice", "-n", "19", bin, "serve", "--roles", "ingest,analyze,console,rehearse")
 	if err != nil {
 		return err
 	}
@@ -189,16 +219,6 @@ func (f *fleet) gnomon(name, bin string) error {
 	}
 	f.targets = append(f.targets, t)
 	return until(30*time.Second, name+" is ready", func() error { return ready(admin) })
-}
-
-// yielding is a command that runs when its processor has nothing else to do, where
-// the system offers that: the second process shares the load's and the stand-in's,
-// and what it takes from them would be measured as the target's slowness.
-func yielding(argv ...string) []string {
-	if _, err := exec.LookPath("chrt"); err != nil {
-		return argv
-	}
-	return append([]string{"chrt", "--idle", "0"}, argv...)
 }
 
 func ready(admin string) error {

@@ -78,7 +78,7 @@ func (t *target) closed(q request, conns int, length time.Duration, count int) (
 				return
 			}
 			defer c.Close()
-			req := q.bytes(t.addr, t.prefix, fmt.Sprintf("s%d", i))
+			req := q.bytes(t, fmt.Sprintf("s%d", i))
 			for (count == 0 && time.Now().Before(deadline)) || (count > 0 && left.Add(-1) >= 0) {
 				if errs[i] = c.exchange(req, nil); errs[i] != nil {
 					return
@@ -107,7 +107,7 @@ func (t *target) paced(q request, conns, rate int, length time.Duration) (*sampl
 				return
 			}
 			defer c.Close()
-			req := q.bytes(t.addr, t.prefix, fmt.Sprintf("s%d", i))
+			req := q.bytes(t, fmt.Sprintf("s%d", i))
 			var latencies, delays []time.Duration
 			for at := range due {
 				var event func(time.Duration)
@@ -158,7 +158,7 @@ func (t *target) held(n int) (perStream float64, err error) {
 			return 0, err
 		}
 		conns = append(conns, c)
-		if _, err := c.Write(q.bytes(t.addr, t.prefix, fmt.Sprintf("s%d", i))); err != nil {
+		if _, err := c.Write(q.bytes(t, fmt.Sprintf("s%d", i))); err != nil {
 			return 0, err
 		}
 	}

@@ -1,5 +1,5 @@
 // Command bench measures gnomon's data plane beside what it is compared with:
-// bare gin, httputil.ReverseProxy and, where it is installed, nginx.
+// bare gin, httputil.ReverseProxy and, where they are installed, nginx and the Portkey gateway.
 //
 // The one idea: everything is measured in one run, in rounds that take turns, so
 // that what else the machine does falls on all alike; and the first figure is
@@ -8,7 +8,7 @@
 // processor to itself; the stand-in provider and the load share the second.
 // gnomon runs as its proxy role alone, with the durable record, capture,
 // classification and decision on; broker, store and the rest run in a second
-// gnomon process on the second processor, in time that the load leaves (SCHED_IDLE).
+// gnomon process on the second processor, in time that the load leaves (nice 19).
 //
 // It measures loopback only, and no provider's work: figures are of the bytes'
 // way through a gateway.
@@ -65,6 +65,7 @@ type options struct {
 	conns     int
 	requests  int
 	profiles  string
+	portkey   string
 	extra     []string
 }
 
@@ -79,6 +80,7 @@ func run() error {
 	flag.IntVar(&o.idle, "idle", 2000, "streams held open for the memory figure")
 	flag.IntVar(&o.requests, "soak", 1_000_000, "requests of the soak")
 	flag.StringVar(&o.profiles, "profiles", "", "folder: keep processor and allocation profiles of gnomon in each scenario")
+	flag.StringVar(&o.portkey, "portkey", os.Getenv("PORTKEY"), "folder of an installed @portkey-ai/gateway (npm), to measure it, too; also the variable PORTKEY")
 	flag.Func("extra", "one more gnomon binary, name=path (repeatable): two builds side by side", func(s string) error {
 		o.extra = append(o.extra, s)
 		return nil

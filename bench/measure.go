@@ -86,7 +86,7 @@ func against(all map[string][]*sample, name, other string, pick func([]*sample, 
 	if all[name] == nil || all[other] == nil {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", pick(all[name], figure)/pick(all[other], figure))
+	return fmt.Sprintf("%.3g", pick(all[name], figure)/pick(all[other], figure))
 }
 
 func requests(f *fleet, o *options) error {
@@ -95,12 +95,12 @@ func requests(f *fleet, o *options) error {
 		return err
 	}
 	fmt.Printf("\n### 1 KB requests, %d connections, as fast as they go\n\n", o.conns)
-	fmt.Print("| target | CPU µs a request | with its shipping | requests/s a core | against gin | CPU against ReverseProxy | against nginx | requests/s seen | cores used |\n|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Print("| target | CPU µs a request | with its shipping | requests/s a core | against gin | CPU against ReverseProxy | against nginx | against portkey | requests/s seen | cores used |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, t := range f.targets {
 		s := all[t.name]
 		cpu := least(s, cpuOf)
-		fmt.Printf("| %s | %.1f | %.1f | %.0f | %s | %s | %s | %.0f | %.2f |\n", t.name, cpu, least(s, settledOf), 1e6/cpu, against(all, "gin", t.name, least, cpuOf),
-			against(all, t.name, "reverse", least, cpuOf), against(all, t.name, "nginx", least, cpuOf),
+		fmt.Printf("| %s | %.1f | %.1f | %.0f | %s | %s | %s | %s | %.0f | %.2f |\n", t.name, cpu, least(s, settledOf), 1e6/cpu, against(all, "gin", t.name, least, cpuOf),
+			against(all, t.name, "reverse", least, cpuOf), against(all, t.name, "nginx", least, cpuOf), against(all, t.name, "portkey", least, cpuOf),
 			of(s, func(s *sample) float64 { return float64(s.requests) / s.wall.Seconds() }), of(s, func(s *sample) float64 { return s.cpu.Seconds() / s.wall.Seconds() }))
 	}
 	return nil
