@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	rules "github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
@@ -62,9 +63,9 @@ func undo(r Result) string {
 	if p := r.Previous; p != nil && p.Candidate != "" && p.Mode != schemas.ModeObserve {
 		override := ""
 		if p.Override {
-			override = " --override"
+			override = " --override --threshold " + strconv.FormatFloat(p.Threshold, 'f', -1, 64)
 		}
-		return "gnomon activate " + shellWord(p.Workload) + " --candidate " + shellWord(p.Candidate) + " --share " + strings.ReplaceAll(basis(p.Share), " ", "") + override + ` --reason "…"`
+		return "gnomon activate " + shellWord(p.Workload) + " --candidate " + shellWord(p.Candidate) + " --share " + p.Share.Percent() + override + ` --reason "…"`
 	}
 	return ""
 }
@@ -153,30 +154,24 @@ func checkReason(reason string) error {
 	return nil
 }
 
-// parseShare reads "25%" or 0.25. A bare 25 is refused: it could be meant
-// either way, and one of them moves all traffic.
+// parseShare reads a share as the command line does, as text or as a number: "25%"
+// or 0.25. A bare 1 is refused like a bare 25: it could be meant either way, and
+// one of them moves all traffic.
 func parseShare(raw json.RawMessage) (schemas.BasisPoints, error) {
-	bad := func(v string) (schemas.BasisPoints, error) {
-		return 0, &Error{Code: "bad_share", Message: "The share is " + v + ".", Hint: `Write "25%" or 0.25; more than 0, at most 100 %.`}
+	text := strings.TrimSpace(string(raw))
+	if text == "" || text == "null" {
+		return 0, badShare("the share is missing")
 	}
-	t := strings.TrimSpace(string(raw))
-	if t == "" || t == "null" {
-		return bad("missing")
+	_ = json.Unmarshal(raw, &text) // what is no text stays as it was written
+	share, err := rules.ParseShare(text)
+	if err != nil {
+		return 0, badShare(err.Error())
 	}
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		num, ok := strings.CutSuffix(strings.TrimSpace(text), "%")
-		v, err := strconv.ParseFloat(strings.TrimSpace(num), 64)
-		if err != nil || !ok || !(v > 0 && v <= 100) || v*100 < 1 {
-			return bad(strconv.Quote(text))
-		}
-		return schemas.BasisPoints(v*100 + .5), nil
-	}
-	v, err := strconv.ParseFloat(t, 64)
-	if err != nil || !(v > 0 && v <= 1) || v*10000 < 1 {
-		return bad(t)
-	}
-	return schemas.BasisPoints(v*10000 + .5), nil
+	return share, nil
+}
+
+func badShare(fault string) *Error {
+	return &Error{Code: "bad_share", Message: fault, Hint: `Write it with its sign, "25%", or as a fraction below 1, 0.25; everything is "100%".`}
 }
 
 func orWord(v, word string) string {

@@ -164,6 +164,27 @@ func TestActivateAndRollbackAnswerWithPolicyAndUndo(t *testing.T) {
 	}
 }
 
+func TestAShareIsTakenAsItIsWrittenAndGivenBackExactly(t *testing.T) {
+	for share, want := range map[string]schemas.BasisPoints{`"25%"`: 2500, `"25 %"`: 2500, `0.25`: 2500, `"0.25"`: 2500, `"1%"`: 100, `"100%"`: 10000, `"12.34%"`: 1234, `0.0001`: 1} {
+		h, f := newServer(t, nil)
+		const path = "/api/v1/workloads/support%2Fsummary/"
+		status, body := call(t, h, "POST", path+"activate", `{"candidate":"openai/gpt-4o-mini","reason":"x","share":`+share+`}`)
+		if got := f.policies["support/summary"]; status != 200 || got[0].Share != want {
+			t.Errorf("%s: %d %s", share, status, body)
+		}
+		if _, body = call(t, h, "POST", path+"rollback", `{"reason":"x"}`); !strings.Contains(body, "--share "+want.Percent()+" ") {
+			t.Errorf("%s is undone by %s", share, body)
+		}
+	}
+}
+
+func TestAnOverrideIsUndoneWithItsThreshold(t *testing.T) {
+	was := schemas.Policy{Workload: "w", Mode: schemas.ModeCanary, Candidate: "openai/gpt-4o-mini", Share: 2500, Threshold: 0.7, Override: true}
+	if got, want := undo(Result{Policy: schemas.Policy{Mode: schemas.ModeObserve}, Previous: &was}), `gnomon activate w --candidate openai/gpt-4o-mini --share 25% --override --threshold 0.7 --reason "…"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestActionsAreRefusedWithWhatToDo(t *testing.T) {
 	h, f := newServer(t, nil)
 	const ok = `"candidate":"openai/gpt-4o-mini","reason":"why not",`
@@ -172,15 +193,18 @@ func TestActionsAreRefusedWithWhatToDo(t *testing.T) {
 		status                 int
 	}{
 		{"a bare 25 could mean either and is refused", "activate", `{` + ok + `"share":25}`, "bad_share", 400},
+		{"a bare 1 could be 1 % or everything and is refused", "activate", `{` + ok + `"share":1}`, "bad_share", 400},
+		{"a bare 1 is refused however it is written", "activate", `{` + ok + `"share":"1.0"}`, "bad_share", 400},
+		{"a share that is neither text nor number is refused", "activate", `{` + ok + `"share":[0.25]}`, "bad_share", 400},
 		{"a share of zero moves nothing and is refused", "activate", `{` + ok + `"share":"0%"}`, "bad_share", 400},
 		{"a share above everything is refused", "activate", `{` + ok + `"share":"101%"}`, "bad_share", 400},
 		{"a share that is no number is refused", "activate", `{` + ok + `"share":"NaN%"}`, "bad_share", 400},
 		{"a missing share is refused", "activate", `{"candidate":"openai/gpt-4o-mini","reason":"x"}`, "bad_share", 400},
 		{"a missing reason is refused", "activate", `{"candidate":"openai/gpt-4o-mini","share":0.25,"reason":"  "}`, "reason_missing", 400},
 		{"a candidate without its provider is refused", "activate", `{"candidate":"gpt-4o-mini","share":0.25,"reason":"x"}`, "bad_candidate", 400},
-		{"a threshold above one is refused", "activate", `{` + ok + `"share":1,"threshold":1.5}`, "bad_threshold", 400},
-		{"a misspelt field is refused, not dropped", "activate", `{` + ok + `"share":1,"overide":true}`, "bad_json", 400},
-		{"two objects are refused", "activate", `{` + ok + `"share":1}{}`, "bad_json", 400},
+		{"a threshold above one is refused", "activate", `{` + ok + `"share":"100%","threshold":1.5}`, "bad_threshold", 400},
+		{"a misspelt field is refused, not dropped", "activate", `{` + ok + `"share":"100%","overide":true}`, "bad_json", 400},
+		{"two objects are refused", "activate", `{` + ok + `"share":"100%"}{}`, "bad_json", 400},
 		{"what the verdict does not support is refused", "activate", `{"candidate":"openai/other","share":0.05,"reason":"x"}`, "verdict_not_ready", 409},
 		{"a record that came second is a conflict", "activate", `{"candidate":"openai/gpt-4o-mini","share":0.05,"reason":"conflict"}`, "policy_conflict", 409},
 		{"a rollback without a reason is refused", "rollback", `{}`, "reason_missing", 400},
@@ -247,7 +271,7 @@ func TestAStoreThatIsAwayIsSaidPlainly(t *testing.T) {
 
 func TestJSONPostsNeedTheirContentType(t *testing.T) {
 	h, f := newServer(t, nil)
-	r := httptest.NewRequest("POST", "http://localhost:8081/api/v1/workloads/support%2Fsummary/activate", strings.NewReader(`{"candidate":"openai/gpt-4o-mini","share":1,"reason":"x"}`))
+	r := httptest.NewRequest("POST", "http://localhost:8081/api/v1/workloads/support%2Fsummary/activate", strings.NewReader(`{"candidate":"openai/gpt-4o-mini","share":"100%","reason":"x"}`))
 	r.Header.Set("Content-Type", "text/plain")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	w := httptest.NewRecorder()

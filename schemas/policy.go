@@ -10,6 +10,11 @@ import (
 // BasisPoints is a share in units of 0.01 %: 10000 is everything.
 type BasisPoints uint16
 
+// Percent is the share as people and commands write it, exactly: "12.5%".
+func (b BasisPoints) Percent() string {
+	return strconv.FormatFloat(float64(b)/100, 'f', -1, 64) + "%"
+}
+
 // Policy is one version of what the proxy does with a workload. Versions are
 // never changed: a new record names the version it replaces, and every reader
 // accepts the first record, in offset order, that continues the accepted one.

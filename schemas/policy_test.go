@@ -22,3 +22,11 @@ func TestAShareIsToldWithWhatItComesToOfAllSessions(t *testing.T) {
 		}
 	}
 }
+
+func TestAShareIsWrittenExactly(t *testing.T) {
+	for b, want := range map[BasisPoints]string{1: "0.01%", 7: "0.07%", 500: "5%", 1250: "12.5%", 2375: "23.75%", 10000: "100%"} {
+		if got := b.Percent(); got != want {
+			t.Errorf("%d: %q, want %q", b, got, want)
+		}
+	}
+}

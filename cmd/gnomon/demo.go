@@ -355,7 +355,7 @@ func (d *demo) switchAndBack(ctx context.Context) error {
 	cl := newClient(d.c)
 	var r policyResult
 	d.say("  $ gnomon activate %s --candidate %s --share 50%% --reason \"the demo shows it\"", best.Workload, best.Candidate)
-	err = cl.post(ctx, cl.workloadPath(best.Workload, "activate"), map[string]any{"candidate": best.Candidate, "share": 0.5, "reason": "the demo shows it", "actor": "demo"}, &r)
+	err = cl.post(ctx, cl.workloadPath(best.Workload, "activate"), map[string]any{"candidate": best.Candidate, "share": "50%", "reason": "the demo shows it", "actor": "demo"}, &r)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ unless --override. Returns once broker and snapshot have it; proxies obey within
 				return fmt.Errorf("%w: %w", errUsage, err)
 			}
 			body := map[string]any{
-				"candidate": candidate, "share": float64(bp) / float64(activation.Everything), "reason": reason,
+				"candidate": candidate, "share": bp.Percent(), "reason": reason,
 				"override": override, "request_model": requestModel, "actor": orActor(actor),
 			}
 			if unseen {
