@@ -17,6 +17,25 @@ import (
 	"time"
 )
 
+// Installing them waits for registries: .ci/run does so ahead of the other tests.
+func TestTheSDKsAreInstalled(t *testing.T) {
+	t.Run("npm", func(t *testing.T) {
+		t.Parallel()
+		node(t)
+		cmd := exec.Command("node", "--input-type=module", "-e", "import 'openai'; import '@anthropic-ai/sdk'; import 'ai'")
+		cmd.Dir = "js"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	t.Run("PyPI", func(t *testing.T) {
+		t.Parallel()
+		if out, err := exec.Command(python(t)[0], "-c", "import openai, anthropic").CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
+
 func sorted(h http.Header) []string { return slices.Sorted(maps.Keys(h)) }
 
 // A flow of an SDK gives the same object, or the same exception, through gnomon
