@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -153,9 +154,15 @@ func (k *cluster) produce(ctx context.Context, topic string, partition int, msgs
 	ctx, cancel := context.WithTimeout(ctx, exchange)
 	defer cancel()
 	records := make([]kafka.Record, len(msgs))
+	n := 0
 	for i := range msgs {
-		m := &msgs[i]
-		records[i] = kafka.Record{Value: kafka.NewBytes(m.Value), Headers: headersOf(m)}
+		n += len(msgs[i].Headers) + 1
+	}
+	headers := make([]kafka.Header, 0, n) // of all
+	for i := range msgs {
+		m, first := &msgs[i], len(headers)
+		headers = m.appendHeaders(headers)
+		records[i] = kafka.Record{Value: kafka.NewBytes(m.Value), Headers: headers[first:len(headers):len(headers)]}
 		if m.Key != nil {
 			records[i].Key = kafka.NewBytes(m.Key)
 		}
@@ -236,13 +243,13 @@ func messageOf(r *kafka.Record, partition int) (m Message, err error) {
 	return m, nil
 }
 
-func headersOf(m *Message) []kafka.Header {
-	out := make([]kafka.Header, 0, len(m.Headers)+1)
-	if m.ID != "" && m.Header(headerID) == "" {
+// appendHeaders appends the headers, and the one that says the message's ID.
+func (m *Message) appendHeaders(out []kafka.Header) []kafka.Header {
+	if m.ID != "" && !slices.ContainsFunc(m.Headers, func(h Header) bool { return h.Key == headerID }) {
 		out = append(out, kafka.Header{Key: headerID, Value: []byte(m.ID)})
 	}
 	for _, h := range m.Headers {
-		out = append(out, kafka.Header{Key: h.Key, Value: h.Value})
+		out = append(out, kafka.Header(h))
 	}
 	return out
 }

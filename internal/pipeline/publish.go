@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/compress"
 
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -18,13 +17,14 @@ const (
 	batchBytes   = 900_000
 	batchRecords = 5_000
 	produceAside = 2 // batches of one call at a time: each has a compressor
-)
 
-func init() {
-	// The fastest level: events shrink to about a sixth with it, a proxy has
-	// better things to do, and a compressor takes less memory.
-	compress.ZstdCodec.Level = 1
-}
+	// Encoding and compressing a batch holds a core that a proxy may have only one of,
+	// and requests that come meanwhile wait. With few records there is time to look at
+	// the network between two batches, for which the runtime has to have nothing else
+	// to do: Gosched would not do it.
+	fewRecords = 500
+	breath     = time.Millisecond
+)
 
 // Publisher writes to topics. Its methods are safe for concurrent use. It has
 // no queue: what is not with the broker is with the caller.
@@ -101,7 +101,11 @@ func (p *Publisher) publish(ctx context.Context, topic string, msgs []Message) (
 		errs  []error
 		slots = make(chan struct{}, produceAside)
 	)
+	begun := 0
 	for partition, parts := range batches {
+		if begun++; begun > 1 && len(msgs) <= fewRecords {
+			time.Sleep(breath)
+		}
 		wait.Add(1)
 		slots <- struct{}{}
 		go func() {

@@ -128,10 +128,7 @@ func (s *shipper) more(ctx context.Context, recs []spool.Record) []spool.Record 
 // ship publishes records; what is too large for its topic is dead-lettered and
 // declared in its place.
 func (s *shipper) ship(ctx context.Context, recs []spool.Record) error {
-	msgs := make([]Message, len(recs))
-	for i := range recs {
-		msgs[i] = messageFrom(&recs[i])
-	}
+	msgs := messagesFrom(recs)
 	oversize, err := s.pub.publish(ctx, schemas.TopicRequests, msgs)
 	if err != nil || len(oversize) == 0 {
 		return err
@@ -152,19 +149,38 @@ func (s *shipper) ship(ctx context.Context, recs []spool.Record) error {
 	return s.pub.Publish(ctx, schemas.TopicRequests, declared...)
 }
 
-func messageFrom(r *spool.Record) Message {
-	if r.Declared {
-		return declaredMessage(r.BootID, r.Value)
+var (
+	versionBytes = []byte(schemas.SchemaVersion)
+	typeBytes    = []byte("application/json")
+)
+
+// messagesFrom makes what is published of records: their headers share one memory,
+// and so do keys and numbers.
+func messagesFrom(recs []spool.Record) []Message {
+	const named, digits = 5, 80
+	msgs := make([]Message, len(recs))
+	headers := make([]Header, 0, named*len(recs))
+	text := make([]byte, 0, digits*len(recs))
+	since := func(at int) []byte { return text[at:len(text):len(text)] }
+	for i := range recs {
+		r := &recs[i]
+		if r.Declared {
+			msgs[i] = declaredMessage(r.BootID, r.Value)
+			continue
+		}
+		at := len(text)
+		text = append(text, r.Key...)
+		key, first := since(at), len(headers)
+		at = len(text)
+		text = strconv.AppendUint(text, r.BootID, 10)
+		boot := since(at)
+		at = len(text)
+		text = strconv.AppendUint(text, r.FirstSeq, 10)
+		headers = append(headers, Header{headerID, key}, Header{headerVersion, versionBytes}, Header{headerType, typeBytes},
+			Header{headerBoot, boot}, Header{headerSeq, since(at)})
+		msgs[i] = Message{Key: key, Value: r.Value, ID: r.Key, Headers: headers[first:len(headers):len(headers)]}
 	}
-	return Message{
-		Key: []byte(r.Key), Value: r.Value, ID: r.Key,
-		Headers: []Header{
-			{headerVersion, []byte(schemas.SchemaVersion)},
-			{headerType, []byte("application/json")},
-			{headerBoot, strconv.AppendUint(nil, r.BootID, 10)},
-			{headerSeq, strconv.AppendUint(nil, r.FirstSeq, 10)},
-		},
-	}
+	return msgs
 }
 
 // Amend publishes the record of a request again, at a higher revision, beside the
@@ -175,13 +191,13 @@ func (p *Publisher) Amend(ctx context.Context, ev *schemas.RequestEvent) error {
 	if err != nil {
 		return fmt.Errorf("amend request %s: %w", ev.RequestID, err)
 	}
-	return p.Publish(ctx, schemas.TopicRequests, messageFrom(&spool.Record{BootID: ev.BootID, FirstSeq: ev.Seq, Last: ev.Seq, Key: ev.RequestID, Value: value}))
+	return p.Publish(ctx, schemas.TopicRequests, messagesFrom([]spool.Record{{BootID: ev.BootID, FirstSeq: ev.Seq, Last: ev.Seq, Key: ev.RequestID, Value: value}})...)
 }
 
 func declaredMessage(boot uint64, value []byte) Message {
 	return Message{
 		Key: strconv.AppendUint(nil, boot, 10), Value: value,
-		Headers: []Header{{headerRecord, []byte(recordDeclared)}, {headerVersion, []byte(schemas.SchemaVersion)}, {headerType, []byte("application/json")}},
+		Headers: []Header{{headerRecord, []byte(recordDeclared)}, {headerVersion, versionBytes}, {headerType, typeBytes}},
 	}
 }
 
@@ -212,7 +228,7 @@ func (s *shipper) beat(ctx context.Context) {
 		if err != nil {
 			continue
 		}
-		msgs = append(msgs, Message{Key: strconv.AppendUint(nil, hs[i].BootID, 10), Value: value, Headers: []Header{{headerVersion, []byte(schemas.SchemaVersion)}}})
+		msgs = append(msgs, Message{Key: strconv.AppendUint(nil, hs[i].BootID, 10), Value: value, Headers: []Header{{headerVersion, versionBytes}}})
 	}
 	if s.pub.Publish(ctx, schemas.TopicHeartbeats, msgs...) == nil {
 		s.sp.Announced(hs)

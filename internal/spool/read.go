@@ -109,7 +109,7 @@ func declaration(l *life, lo, hi uint64, at time.Time, reason string) Record {
 // readSome reads on in one segment.
 func (s *Spool) readSome(seg *segment, n, maxBytes int) (recs []Record, bytes int) {
 	s.mu.Lock()
-	from, to, f := seg.readPos, seg.size, seg.f
+	from, to, f, acked := seg.readPos, seg.size, seg.f, seg.life.acked
 	s.mu.Unlock()
 	want := min(to-from, readChunk)
 	buf, err := readAt(f, from, want)
@@ -139,7 +139,7 @@ func (s *Spool) readSome(seg *segment, n, maxBytes int) (recs []Record, bytes in
 			continue
 		}
 		used += size
-		if fr.kind == kindBegun || fr.kind > kindDeclared || s.isAcked(l, &fr) {
+		if fr.kind == kindBegun || fr.kind > kindDeclared || acked.covers(ranges{{fr.seq, fr.last}}) {
 			continue
 		}
 		r := Record{BootID: l.boot, FirstSeq: fr.seq, Last: fr.last, life: l, segment: seg}
@@ -147,7 +147,7 @@ func (s *Spool) readSome(seg *segment, n, maxBytes int) (recs []Record, bytes in
 			d := declaration(l, fr.seq, fr.last, time.Unix(0, fr.at), fr.reason)
 			r.Declared, r.Key, r.Value = true, d.Key, d.Value
 		} else {
-			r.Key, r.Value = string(fr.key), append([]byte(nil), fr.event...)
+			r.Key, r.Value = string(fr.key), fr.event[:len(fr.event):len(fr.event)] // the chunk stays as long as its records
 		}
 		bytes += len(r.Value)
 		recs = append(recs, r)
@@ -164,12 +164,6 @@ func (s *Spool) readSome(seg *segment, n, maxBytes int) (recs []Record, bytes in
 		recs = append(recs, s.missingOf(seg)...)
 	}
 	return recs, bytes
-}
-
-func (s *Spool) isAcked(l *life, f *frame) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return l.acked.covers(ranges{{f.seq, f.last}})
 }
 
 func readAt(f file, from, n int64) ([]byte, error) {
