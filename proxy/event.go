@@ -10,6 +10,15 @@ import (
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
+// team is the team as sent, but for names past the bound; a key's own is its
+// operator's, and is kept.
+func (o *Observer) team(r *Request) string {
+	if r.Team == "" {
+		return ""
+	}
+	return o.teams.bound(r.Team, func(team string) bool { return r.Key != nil && r.Key.Team == team })
+}
+
 // Event makes the record of a request that has ended: everything but BootID,
 // Seq and RequestID, which the caller sets.
 func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent {
@@ -20,7 +29,7 @@ func (o *Observer) Event(r *Request, d *Decided, a *Answer) schemas.RequestEvent
 	in, dec := &d.Inputs, &d.Decision
 	ev := schemas.RequestEvent{
 		Version: schemas.SchemaVersion, Project: o.project, Ts: r.Ts.UTC().Truncate(time.Millisecond), Revision: 1, Status: a.Status,
-		Workload: d.Workload, Feature: r.Feature, Team: r.Team, UserID: r.User, Session: d.Session, TraceID: r.Trace, Tags: r.Tags,
+		Workload: d.Workload, Feature: r.Feature, Team: o.team(r), UserID: r.User, Session: d.Session, TraceID: r.Trace, Tags: r.Tags,
 		KeyID: r.KeyID, ClientRetry: r.Retry,
 		Dialect: r.Dialect, Operation: in.Operation, Provider: r.Provider, RequestModel: d.Model, ServedModel: d.Model,
 		ResponseModel: read.Model, ResponseID: read.ID, ServiceTier: read.ServiceTier,

@@ -102,6 +102,7 @@ type Observer struct {
 	book      *savings.Book
 	judge     judge
 	names     names
+	teams     names
 	found     discovered
 	warmth    warmth
 	unhealthy func(candidate string, at time.Time) bool // nil: all are well
@@ -110,7 +111,7 @@ type Observer struct {
 
 // NewObserver makes an observer for one project.
 func NewObserver(project string, snapshots func() *classifier.Snapshot, book *savings.Book) *Observer {
-	return &Observer{project: project, snapshots: snapshots, book: book, judge: builtinJudge, names: names{max: maxWorkloads}, found: discovered{max: maxDiscovered}, warmth: warmth{max: maxSessions}}
+	return &Observer{project: project, snapshots: snapshots, book: book, judge: builtinJudge, names: names{max: maxWorkloads}, teams: names{max: maxTeams}, found: discovered{max: maxDiscovered}, warmth: warmth{max: maxSessions}}
 }
 
 // Decide assesses a request, finds its workload, session and arm, and decides

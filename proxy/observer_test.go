@@ -173,6 +173,38 @@ func TestWorkloadsAreBoundedAndThoseWithAPolicyKeepTheirName(t *testing.T) {
 	}
 }
 
+func TestTeamsAreBoundedAndAKeysOwnKeepsItsName(t *testing.T) {
+	o, _ := testObserver(t, nil)
+	o.teams.max = 3
+	recorded := func(team string, key *schemas.Key) string {
+		r := chatRequest(noon, "s")
+		r.Team, r.Key = team, key
+		d := o.Decide(r)
+		ev := o.Event(r, &d, &Answer{HTTPStatus: 200, Body: []byte(chatAnswer)})
+		return ev.Team
+	}
+	seen := map[string]int{}
+	for i := range 100 {
+		seen[recorded(fmt.Sprintf("t%d", i), nil)]++
+	}
+	if len(seen) != 4 || seen[overflow] != 97 {
+		t.Errorf("%v", seen)
+	}
+	for _, tt := range []struct {
+		name, team, want string
+		key              *schemas.Key
+	}{
+		{"one that was there before the bound", "t1", "t1", nil},
+		{"none is not one of those past the bound", "", "", nil},
+		{"a key's own", "support", "support", &schemas.Key{Team: "support"}},
+		{"what a caller says under a key without one", "t99", overflow, &schemas.Key{}},
+	} {
+		if got := recorded(tt.team, tt.key); got != tt.want {
+			t.Errorf("%s: %q, not %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestRememberedConversationsAreBounded(t *testing.T) {
 	w := warmth{max: 100}
 	for i := range uint64(10_000) {

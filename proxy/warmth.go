@@ -9,10 +9,11 @@ import (
 
 const (
 	maxWorkloads = 10_000  // distinct names; what comes past them is "other"
+	maxTeams     = 1_000   // the same of teams
 	maxSessions  = 100_000 // conversations whose last route is remembered
 	cacheSeconds = 300     // providers keep a prompt's prefix about five minutes
 
-	overflow = "other"    // the workload of names past the bound
+	overflow = "other"    // the workload, or the team, of names past the bound
 	unnamed  = "~unnamed" // no feature was sent and no system prompt names one
 )
 
@@ -98,7 +99,7 @@ func (w *warmth) note(key, route uint64, at int64, tokens uint32) {
 	w.young[key] = l
 }
 
-// names bounds how many workloads exist: a feature header is the client's, and
+// names bounds how many workloads, or teams, exist: the header is the client's, and
 // a million distinct ones must not become a million rows in every view.
 type names struct {
 	max  int
