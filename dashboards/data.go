@@ -88,6 +88,19 @@ type RequestFilter struct {
 	From, To     time.Time
 	Cursor       string // opaque, from RequestPage.Next
 	Limit        int    // 1 to 500
+	Listed       bool   // of each request no more than Listed leaves is wanted
+}
+
+// Listed is what a list shows of a request: rows of a page lie far from each other,
+// and each field costs a read of its own.
+func Listed(e schemas.RequestEvent) schemas.RequestEvent {
+	l := schemas.RequestEvent{
+		RequestID: e.RequestID, Project: e.Project, Ts: e.Ts, Status: e.Status, Workload: e.Workload,
+		Provider: e.Provider, BaselineProvider: e.BaselineProvider, RequestModel: e.RequestModel, ServedModel: e.ServedModel, Arm: e.Arm,
+		Cost: e.Cost, WouldRoute: e.WouldRoute, WouldCost: e.WouldCost, LatencyMS: e.LatencyMS,
+	}
+	l.InputTokens, l.OutputTokens = e.InputTokens, e.OutputTokens
+	return l
 }
 
 // RequestPage is one page of requests, newest first.

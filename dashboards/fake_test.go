@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type fake struct {
 	posted   []schemas.Evaluation
 	err      error // what every read returns, when set
 	empty    bool
+	whole    bool // lists hold every field, whatever is asked
 }
 
 type shape struct {
@@ -215,7 +217,12 @@ func (f *fake) Requests(_ context.Context, q RequestFilter) (RequestPage, error)
 		if len(hits) > q.Limit {
 			hits, p.Next = hits[:q.Limit], strconv.Itoa(skip+q.Limit)
 		}
-		p.Requests = hits
+		p.Requests = slices.Clone(hits)
+	}
+	for i := range p.Requests {
+		if q.Listed && !f.whole {
+			p.Requests[i] = Listed(p.Requests[i])
+		}
 	}
 	return p, nil
 }

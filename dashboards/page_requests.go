@@ -41,6 +41,7 @@ func (s *server) requestsPage(w http.ResponseWriter, r *http.Request) {
 				d.Kept = append(d.Kept, k)
 			}
 		}
+		f.Listed = true
 		page, err := s.data(r.Context()).Requests(r.Context(), f)
 		if err != nil {
 			return nil, err

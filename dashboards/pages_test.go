@@ -85,6 +85,17 @@ func TestFiguresAgreeAndWhatIsLeftOutIsSaid(t *testing.T) {
 	}
 }
 
+func TestTheListOfRequestsShowsNothingThatListedLeavesOut(t *testing.T) {
+	listed, _ := newServer(t, nil)
+	whole, _ := newServer(t, func(_ *Config, f *fake) { f.whole = true })
+	for _, path := range []string{"/requests?limit=200", "/requests?route=would", "/requests?status=provider_error"} {
+		want, got := get(t, whole, path).Body.String(), get(t, listed, path).Body.String()
+		if got != want || !strings.Contains(got, "<tbody id=\"request-rows\"><tr>") {
+			t.Errorf("%s is drawn otherwise from what Listed leaves, or lists nothing", path)
+		}
+	}
+}
+
 func TestAReaderWhoHasGoneIsNoError(t *testing.T) {
 	for name, row := range map[string]struct {
 		gone  bool

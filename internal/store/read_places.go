@@ -36,20 +36,24 @@ func (s *Store) places(ctx context.Context, f dashboards.RequestFilter, n int) (
 		return walk.found, err
 	}
 	days, err := s.daysWith(ctx, f, walk.to)
-	for want := uint64(2 * n); err == nil && len(days) > 0 && len(walk.found) < n; want *= 8 { // what the days count may not be what the filter says
-		var some []hourWith
-		if some, days = upTo(days, want); len(some) == 0 {
-			break
+	var hours, part []hourWith
+	// What is counted may not be what the filter says (a failure of any kind, for a
+	// status): more is asked for each time, or what is not there costs a statement an hour.
+	for want := uint64(2 * n); err == nil && len(walk.found) < n && len(days)+len(hours) > 0; want *= wider {
+		if len(hours) == 0 {
+			part, days = upTo(days, want)
+			hours, err = s.hoursWith(ctx, f, walk.to, part)
 		}
-		var hours, part []hourWith
-		hours, err = s.hoursWith(ctx, f, walk.to, some)
-		for err == nil && len(hours) > 0 && len(walk.found) < n {
+		if err == nil && len(hours) > 0 {
 			part, hours = upTo(hours, want)
 			err = s.walkOn(ctx, &walk, part)
 		}
 	}
 	return walk.found, err
 }
+
+// wider is how much more each statement of a search may look at than the one before.
+const wider = 16
 
 // upTo cuts off as many of the first as may hold what is wanted.
 func upTo(list []hourWith, want uint64) (some, rest []hourWith) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,6 +151,8 @@ func TestPagesByFilterHoldWhatAScanFinds(t *testing.T) {
 		"a rare workload":            {dashboards.RequestFilter{Workload: "rare/one"}, "workload = 'rare/one'"},
 		"a workload that is none":    {dashboards.RequestFilter{Workload: "none"}, "workload = 'none'"},
 		"failed of a workload":       {dashboards.RequestFilter{Workload: "team1/workload1", Status: schemas.StatusProviderError}, "workload = 'team1/workload1' AND status = 'provider_error'"},
+		"failed in a way of none":    {dashboards.RequestFilter{Status: "no_such_status"}, "status = 'no_such_status'"},
+		"failed in a rare way":       {dashboards.RequestFilter{Status: schemas.StatusTimeout}, "status = 'timeout'"},
 		"ended well":                 {dashboards.RequestFilter{Status: schemas.StatusOK, Team: "team2"}, "status = 'ok' AND team = 'team2'"},
 		"lost":                       {dashboards.RequestFilter{Status: schemas.StatusLost}, "status = 'lost'"},
 		"an arm":                     {dashboards.RequestFilter{Arm: schemas.ArmTreated}, "arm = 'treated'"},
@@ -164,7 +167,16 @@ func TestPagesByFilterHoldWhatAScanFinds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, e := range page.Requests {
+			short := c.f
+			short.Listed = true
+			list, err := s.Requests(t.Context(), short)
+			if err != nil || list.Next != page.Next || len(list.Requests) != len(page.Requests) {
+				t.Fatalf("%s: listed, it is another page: %v", name, err)
+			}
+			for i, e := range page.Requests {
+				if got := list.Requests[i]; !reflect.DeepEqual(got, dashboards.Listed(e)) {
+					t.Errorf("%s: listed, it is %+v", name, got)
+				}
 				got = append(got, e.RequestID)
 			}
 			if c.f.Cursor = page.Next; page.Next == "" {

@@ -207,7 +207,7 @@ func TestBenchQueries(t *testing.T) {
 	}
 	one := some.Requests[0]
 	page := func(f dashboards.RequestFilter) func() error {
-		f.Project, f.Limit = project, 50
+		f.Project, f.Limit, f.Listed = project, 50, true // as the console asks
 		return func() error { _, err := s.Requests(ctx, f); return err }
 	}
 	rows := func(sql string) func() error {
@@ -227,6 +227,10 @@ func TestBenchQueries(t *testing.T) {
 		{"page: a rare workload", page(dashboards.RequestFilter{Workload: "feature-39/extract", Status: schemas.StatusProviderError}), nil},
 		{"page: a status of none", page(dashboards.RequestFilter{Status: schemas.StatusTimeout}), nil},
 		{"page: of a model and team", page(dashboards.RequestFilter{RequestModel: "o4", Team: "team-3", Status: schemas.StatusProviderError}), nil},
+		{"page: as the API gives it", func() error {
+			_, err := s.Requests(ctx, dashboards.RequestFilter{Project: project, Limit: 50, RequestModel: "o4", Team: "team-3", Status: schemas.StatusProviderError})
+			return err
+		}, nil},
 		{"page: before a time", page(dashboards.RequestFilter{To: newest.AddDate(0, 0, -20)}), nil},
 		{"page: a session", page(dashboards.RequestFilter{Session: one.Session}), nil},
 		{"page: a trace", page(dashboards.RequestFilter{Trace: one.TraceID}), nil},
