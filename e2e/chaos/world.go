@@ -180,14 +180,16 @@ func newProcess(o options, dir, name, roles, upstream string) (*process, error) 
 	return p, err
 }
 
-var nextPort = 20_100 + os.Getpid()%100*100
+var firstPort, portsGiven = 20_100 + os.Getpid()%100*100, 0
 
 // freePort is an address that nothing listens at. It is below the ports that
 // systems give to connections: one of those may be taken again before it is used.
+// A driver keeps to a hundred of its own: beside it another would take the port of
+// a process that is killed and not yet started again.
 func freePort() (addr string, err error) {
-	for range 1000 {
-		nextPort++
-		addr = fmt.Sprintf("127.0.0.1:%d", nextPort)
+	for range 100 {
+		addr = fmt.Sprintf("127.0.0.1:%d", firstPort+portsGiven%100)
+		portsGiven++
 		var ln net.Listener
 		if ln, err = net.Listen("tcp", addr); err == nil {
 			return addr, ln.Close()
