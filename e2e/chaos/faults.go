@@ -162,6 +162,7 @@ var faults = []fault{
 		return w.beside.start()
 	}},
 	{name: "an ingester joins and is gone before it is told its share", do: joinAndDie},
+	{name: "an ingester hangs with its share", do: joinAndHang},
 	{name: "the other ingester is stopped for a while", do: func(ctx context.Context, w *world, rnd *rand.Rand) error {
 		w.beside.stop()
 		pause(ctx, rnd, 3000)

@@ -19,7 +19,7 @@ var telling = map[string]string{
 	sabotage.OffsetLast:     "broker and engine are killed",
 	sabotage.DedupToken:     relayFaults[0].name,
 	sabotage.EngineRoom:     "the engine's disk is full",
-	sabotage.OrphansWatched: "an ingester joins and is gone before it is told its share",
+	sabotage.OrphansWatched: "an ingester hangs with its share",
 }
 
 // sabotageAll takes the safeguard that is named away, or each in turn, and says

@@ -47,11 +47,16 @@ type world struct {
 	beside  *process
 	relay   *relay // between the ingester beside and the store
 	brokers string // addresses
+
+	lives context.Context // until it is closed
+	end   context.CancelFunc
+	hung  sync.WaitGroup // members of ingest's group that hang
 }
 
 // build starts everything and waits until it works.
 func build(ctx context.Context, o options, dir, upstream string, plan []fault) (*world, error) {
 	w := &world{dir: dir}
+	w.lives, w.end = context.WithCancel(ctx)
 	var err error
 	if w.back, err = newProcess(o, dir, "back", "ingest,analyze,console", upstream); err != nil {
 		return w, err
@@ -128,6 +133,8 @@ func (w *world) stacks() {
 
 // close ends everything.
 func (w *world) close(keep bool) {
+	w.end()
+	w.hung.Wait()
 	for _, p := range w.all() {
 		if p != nil && p.cmd != nil {
 			p.cont()

@@ -43,9 +43,10 @@ func (m *membership) giveUp() {
 // watchOrphans looks for partitions that were given to a member that does nothing
 // with them, and has the group shared anew when it finds one.
 //
-// A coordinator is meant to notice dead members by their missing heartbeats. The
-// embedded broker does not where a member dies between joining and being told its
-// share: it keeps the member, and its partitions, for ever (found by e2e/chaos).
+// A coordinator notices dead members by their missing heartbeats. It does not where
+// a member hangs and its heartbeats go on; and the embedded broker does not where a
+// member dies between joining and being told its share: by a coin's throw it keeps
+// the member, and its partitions, for ever (found by e2e/chaos).
 // Sharing anew costs a pause; where the other member is only slow, the wait
 // doubles each time.
 func (k *cluster) watchOrphans(ctx context.Context, topic, group string, m *membership) {

@@ -13,7 +13,7 @@ const (
 	StoreConfirms  = "store_confirms"  // the spool keeps events until the store has them, not the broker
 	OffsetLast     = "offset_last"     // the offset is committed after the insert
 	DedupToken     = "dedup_token"     // an insert that is repeated carries the token of the first
-	OrphansWatched = "orphans_watched" // a partition that a dead member holds is shared anew
+	OrphansWatched = "orphans_watched" // a partition that a dead or hung member holds is shared anew
 	EngineRoom     = "engine_room"     // the engine is ended before its disk is full
 )
 
