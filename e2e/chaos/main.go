@@ -14,6 +14,11 @@ import (
 	"time"
 )
 
+// kept are seeds that found something, or once failed for a reason that was not
+// gnomon's; docs/completeness.md says what. Their schedules are the same for as
+// long as the list of faults is.
+var kept = []uint64{310006, 310021, 310022, 310034, 120042}
+
 type options struct {
 	bin, kafka   string
 	load, settle time.Duration
@@ -27,7 +32,8 @@ type options struct {
 func main() {
 	var o options
 	first := flag.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "the first seed")
-	seeds := flag.Int("seeds", 1, "how many seeds, one after the other")
+	count := flag.Int("seeds", 1, "how many seeds, one after the other")
+	again := flag.Bool("kept", false, "the seeds that have failed before, in place of -seed and -seeds")
 	flag.StringVar(&o.bin, "bin", "", "the binary (default: one that is built from this tree, whose clock can be set)")
 	flag.StringVar(&o.kafka, "kafka", "", "folder of a Kafka made by deploy/kafka-test/cluster.sh, without topics (default: the embedded broker)")
 	flag.DurationVar(&o.load, "load", 10*time.Second, "how long requests are sent")
@@ -51,7 +57,14 @@ func main() {
 		}
 		return
 	}
-	failed, err := chaos(ctx, o, *first, *seeds, *sabotaged)
+	seeds := kept
+	if !*again {
+		seeds = make([]uint64, *count)
+		for i := range seeds {
+			seeds[i] = *first + uint64(i)
+		}
+	}
+	failed, err := chaos(ctx, o, seeds, *sabotaged)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 	}
@@ -78,7 +91,7 @@ func measured(ctx context.Context, o options, f *figure) (err error) {
 }
 
 // chaos does what the flags ask for, and says how many seeds failed.
-func chaos(ctx context.Context, o options, first uint64, seeds int, sabotaged string) (failed int, err error) {
+func chaos(ctx context.Context, o options, seeds []uint64, sabotaged string) (failed int, err error) {
 	faults = append(faults, relayFaults...)
 	if err := mayMount(); err != nil {
 		fmt.Println("no disk is filled:", err)
@@ -111,9 +124,9 @@ func chaos(ctx context.Context, o options, first uint64, seeds int, sabotaged st
 		}
 	}
 	if sabotaged != "" {
-		return 0, sabotageAll(ctx, o, sabotaged, first, seeds)
+		return 0, sabotageAll(ctx, o, sabotaged, seeds)
 	}
-	for i := range uint64(seeds) {
+	for i, seed := range seeds {
 		if ctx.Err() != nil {
 			break
 		}
@@ -122,11 +135,11 @@ func chaos(ctx context.Context, o options, first uint64, seeds int, sabotaged st
 				return failed, err
 			}
 		}
-		if !one(ctx, o, first+i) {
+		if !one(ctx, o, seed) {
 			failed++
 		}
 	}
-	fmt.Printf("%d of %d seeds failed\n", failed, seeds)
+	fmt.Printf("%d of %d seeds failed\n", failed, len(seeds))
 	return failed, nil
 }
 

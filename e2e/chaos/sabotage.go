@@ -24,7 +24,7 @@ var telling = map[string]string{
 
 // sabotageAll takes the safeguard that is named away, or each in turn, and says
 // whether it was noticed.
-func sabotageAll(ctx context.Context, o options, which string, first uint64, seeds int) error {
+func sabotageAll(ctx context.Context, o options, which string, seeds []uint64) error {
 	among := append([]string{"nothing"}, sabotage.Safeguards...)
 	if which != "all" {
 		if among = []string{which}; telling[which] == "" {
@@ -37,8 +37,8 @@ func sabotageAll(ctx context.Context, o options, which string, first uint64, see
 	fmt.Printf("%-16s %-62s %s\n", "taken away", "fault", "noticed")
 	for _, safeguard := range among {
 		o.env, o.only = []string{"SABOTAGE=" + safeguard}, telling[safeguard]
-		said := fmt.Sprintf("no, in %d seeds", seeds)
-		for i := range uint64(seeds) {
+		said := fmt.Sprintf("no, in %d seeds", len(seeds))
+		for _, seed := range seeds {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -47,13 +47,13 @@ func sabotageAll(ctx context.Context, o options, which string, first uint64, see
 					return err
 				}
 			}
-			_, _, err := run(ctx, o, first+i)
+			_, _, err := run(ctx, o, seed)
 			if errors.Is(err, errNotUp) {
-				said += fmt.Sprintf(", seed %d did not start", first+i)
+				said += fmt.Sprintf(", seed %d did not start", seed)
 				continue
 			}
 			if err != nil {
-				said = fmt.Sprintf("seed %d: %s", first+i, strings.SplitN(err.Error(), "\n", 2)[0])
+				said = fmt.Sprintf("seed %d: %s", seed, strings.SplitN(err.Error(), "\n", 2)[0])
 				break
 			}
 		}
