@@ -53,7 +53,7 @@ func (s *Store) Query(ctx context.Context, sql string) (*Rows, error) {
 // row ends the query and is returned.
 func (s *Store) Each(ctx context.Context, sql string, params map[string]string, row func(columns []string, row []any) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // a query that is not read to its end goes on otherwise
+	defer cancel()
 	ctx, err := s.readOnly(ctx)
 	if err != nil {
 		return err
@@ -63,7 +63,10 @@ func (s *Store) Each(ctx context.Context, sql string, params map[string]string, 
 	if err != nil {
 		return told(err)
 	}
-	defer rows.Close()
+	defer func() {
+		cancel() // else Close reads a result that is not wanted to its end
+		_ = rows.Close()
+	}()
 	columns, types := rows.Columns(), rows.ColumnTypes()
 	n := 0
 	for ; rows.Next(); n++ {

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -83,14 +85,17 @@ func TestParametersAreValuesNotText(t *testing.T) {
 
 func TestAResultIsReadAsFarAsItIsWanted(t *testing.T) {
 	enough, n := errors.New("enough"), 0
-	err := reader(t).Each(t.Context(), "SELECT number FROM numbers(100000000)", nil, func([]string, []any) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	// To its end it is read in minutes.
+	err := reader(t).Each(ctx, "SELECT number FROM numbers(10000000000)", nil, func([]string, []any) error {
 		if n++; n == 3 {
 			return enough
 		}
 		return nil
 	})
-	if !errors.Is(err, enough) || n != 3 {
-		t.Errorf("%d rows, %v", n, err)
+	if !errors.Is(err, enough) || n != 3 || ctx.Err() != nil {
+		t.Errorf("%d rows, %v, %v", n, err, ctx.Err())
 	}
 }
 
