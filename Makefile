@@ -27,7 +27,7 @@ run: engine ## gnomon serve with your own gnomon.yaml or the defaults
 
 test: engine ## all tests of the main module, with the race detector where a C compiler is found
 	@$(if $(RACE),,echo "no C compiler found: the tests run without the race detector")
-	$(if $(RACE),CGO_ENABLED=1) GNOMON_REQUIRE_ENGINE=1 $(GO) test $(RACE) -timeout 10m $(TESTFLAGS) ./...
+	$(if $(RACE),CGO_ENABLED=1) GNOMON_REQUIRE_ENGINE=1 $(GO) test $(RACE) -timeout 20m $(TESTFLAGS) ./...
 
 bench: engine ## gnomon beside bare gin, ReverseProxy and nginx in one run; then the pieces, and the binary's other figures
 	@cd bench && $(GO) run . -gnomon ../$(BIN)
