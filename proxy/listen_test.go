@@ -241,7 +241,7 @@ func TestAStreamThatDiesIsResetHoweverTheClientSpeaks(t *testing.T) {
 
 func TestUploadsAreStreamedAndBoundedHoweverTheClientSpeaks(t *testing.T) {
 	inEachWay(t, func(t *testing.T, w spoken) {
-		c := w.rig(t, func(c *Config, _ *parts) { c.BodyTimeout = 400 * time.Millisecond; c.CaptureBytes = 64 << 10 })
+		c := w.rig(t, func(c *Config, _ *parts) { c.CaptureBytes = 64 << 10 })
 		c.up.answers(ok200("application/json", chatAnswer))
 		for _, upload := range []io.Reader{strings.NewReader(strings.Repeat("x", 8<<20)), io.MultiReader(strings.NewReader(strings.Repeat("x", 4<<20)), strings.NewReader("y"))} {
 			resp, err := c.post(t.Context(), "/v1/files", upload)
@@ -257,6 +257,8 @@ func TestUploadsAreStreamedAndBoundedHoweverTheClientSpeaks(t *testing.T) {
 				t.Errorf("%d bytes arrived, want %d", len(body), want)
 			}
 		}
+		// Of its own: on a busy machine an upload may pause for as long.
+		c = w.rig(t, func(c *Config, _ *parts) { c.BodyTimeout = 400 * time.Millisecond })
 		slow, hold := io.Pipe()
 		defer hold.Close()
 		go func() { _, _ = hold.Write([]byte(`{"model"`)) }()
@@ -268,7 +270,7 @@ func TestUploadsAreStreamedAndBoundedHoweverTheClientSpeaks(t *testing.T) {
 		if resp.StatusCode != 408 || resp.Header.Get("x-gnomon-error") != "body_timeout" {
 			t.Errorf("a body that does not come: %d %v", resp.StatusCode, resp.Header)
 		}
-		if ev := c.event(3); ev.Status != schemas.StatusTimeout {
+		if ev := c.event(1); ev.Status != schemas.StatusTimeout {
 			t.Errorf("recorded %s", ev.Status)
 		}
 	})
