@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -35,14 +36,18 @@ func (s *Store) places(ctx context.Context, f dashboards.RequestFilter, n int) (
 		err := s.walkOn(ctx, &walk, nil)
 		return walk.found, err
 	}
-	days, err := s.daysWith(ctx, f, walk.to)
+	sp, err := s.span(ctx, f.Project, orElse(f.From, time.UnixMilli(0)), orElse(walk.to, latest))
+	if err != nil {
+		return nil, err
+	}
+	days, err := s.daysWith(ctx, f, sp)
 	var hours, part []hourWith
 	// What is counted may not be what the filter says (a failure of any kind, for a
 	// status): more is asked for each time, or what is not there costs a statement an hour.
 	for want := uint64(2 * n); err == nil && len(walk.found) < n && len(days)+len(hours) > 0; want *= wider {
 		if len(hours) == 0 {
 			part, days = upTo(days, want)
-			hours, err = s.hoursWith(ctx, f, walk.to, part)
+			hours, err = s.hoursWith(ctx, f, sp, part)
 		}
 		if err == nil && len(hours) > 0 {
 			part, hours = upTo(hours, want)
@@ -137,17 +142,17 @@ func starts(list []hourWith) []uint32 {
 
 // cellsWith is what a filter says of a cell, and what of a cell counts.
 func cellsWith(f dashboards.RequestFilter) (counted string, w *where) {
-	counted = map[schemas.Status]string{"": "requests", schemas.StatusOK: "requests - failed - lost", schemas.StatusLost: "lost"}[f.Status]
+	counted = map[schemas.Status]string{"": "c.requests", schemas.StatusOK: "c.requests - c.failed - c.lost", schemas.StatusLost: "c.lost"}[f.Status]
 	if counted == "" {
-		counted = "failed"
+		counted = "c.failed"
 	}
 	w = &where{}
 	for _, c := range [][2]string{
-		{"request_model", f.RequestModel}, {"served_model", f.ServedModel}, {"provider", f.Provider}, {"team", f.Team}, {"arm", string(f.Arm)},
+		{"c.request_model", f.RequestModel}, {"c.served_model", f.ServedModel}, {"c.provider", f.Provider}, {"c.team", f.Team}, {"c.arm", string(f.Arm)},
 	} {
 		w.equal(c[0], c[1])
 	}
-	w.workload(f)
+	w.workload("c.workload", f)
 	switch f.Route {
 	case "would":
 		w.add(cellWould)
@@ -159,39 +164,46 @@ func cellsWith(f dashboards.RequestFilter) (counted string, w *where) {
 	return counted, w
 }
 
-// filtered are the columns of a cell that a filter asks for.
-var filtered = each([]string{"workload", "request_model", "served_model", "provider", "from_provider", "team", "arm", "would_route", "requests", "failed", "lost"}, "c.% AS %")
-
 // daysWith lists the days that may hold what a filter admits, newest first: what
 // is rare is looked for where the rollup has counted it, and not in every row. A
 // day that is not summed, or of which an hour is behind, may hold anything.
-func (s *Store) daysWith(ctx context.Context, f dashboards.RequestFilter, to time.Time) ([]hourWith, error) {
+func (s *Store) daysWith(ctx context.Context, f dashboards.RequestFilter, sp span) ([]hourWith, error) {
 	counted, w := cellsWith(f)
-	from := f.From
-	if from.IsZero() {
-		from = time.UnixMilli(0)
-	}
-	if to.IsZero() {
-		to = latest
-	}
-	w.add("project = ? AND day >= toStartOfDay(fromUnixTimestamp64Milli(?)) AND day <= toDateTime(?, 'UTC')", f.Project, from.UnixMilli(), min(to.Unix(), 1<<32-1))
-	sql := "SELECT toUnixTimestamp(day) AS d, sum(n) FROM (SELECT day, toUInt64(sum(" + counted + ")) AS n FROM (SELECT project, day, " + filtered +
-		" FROM gnomon.requests_1d FINAL ARRAY JOIN cells AS c)" + w.String() + ` GROUP BY day HAVING n > 0
-UNION ALL SELECT day, toUInt64(1) FROM gnomon.days WHERE project = ? AND hours_summed != summed
-UNION ALL SELECT DISTINCT toStartOfDay(hour), toUInt64(1) FROM gnomon.hours_behind WHERE project = ?) GROUP BY d ORDER BY d DESC`
-	return query(ctx, s, "the days of a filter", sql, func(row scanner) (h hourWith, err error) { return h, row.Scan(&h.sec, &h.n) }, append(w.args, f.Project, f.Project)...)
+	w.add("project = ? AND day IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC'))", f.Project, seconds(sp.days))
+	sql := "SELECT toUnixTimestamp(day), toUInt64(sum(" + counted + ")) AS n FROM gnomon.requests_1d FINAL ARRAY JOIN cells AS c" + w.String() + " GROUP BY day HAVING n > 0"
+	return s.with(ctx, "the days of a filter", sql, w.args, sp.hourly)
 }
 
 // hoursWith lists the hours of days that may hold what a filter admits, newest
 // first. An hour whose rollup is behind may hold anything.
-func (s *Store) hoursWith(ctx context.Context, f dashboards.RequestFilter, to time.Time, days []hourWith) ([]hourWith, error) {
+func (s *Store) hoursWith(ctx context.Context, f dashboards.RequestFilter, sp span, days []hourWith) ([]hourWith, error) {
 	counted, w := cellsWith(f)
-	if to.IsZero() {
-		to = latest
+	given := starts(days)
+	w.add("project = ? AND toStartOfDay(hour) IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC')) AND hour < fromUnixTimestamp64Milli(?)", f.Project, given, sp.to.UnixMilli())
+	sql := "SELECT toUnixTimestamp(hour), toUInt64(sum(" + counted + ")) AS n FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c" + w.String() + " GROUP BY hour HAVING n > 0"
+	var behind []uint32
+	for _, h := range sp.rows {
+		if slices.Contains(given, h-h%daySeconds) {
+			behind = append(behind, h)
+		}
 	}
-	const ofDays = "toStartOfDay(hour) IN (SELECT toDateTime(arrayJoin(CAST(?, 'Array(UInt32)')), 'UTC'))"
-	w.add("project = ? AND "+ofDays+" AND hour < toDateTime(?, 'UTC')", f.Project, starts(days), min(to.Unix()+3600, 1<<32-1))
-	sql := "SELECT toUnixTimestamp(hour) AS h, sum(n) FROM (SELECT hour, toUInt64(sum(" + counted + ")) AS n FROM (SELECT project, hour, " + filtered +
-		" FROM gnomon.requests_1h FINAL ARRAY JOIN cells AS c)" + w.String() + " GROUP BY hour HAVING n > 0 UNION ALL SELECT hour, toUInt64(1) FROM gnomon.hours_behind WHERE project = ? AND " + ofDays + ") GROUP BY h ORDER BY h DESC"
-	return query(ctx, s, "the hours of a filter", sql, func(row scanner) (h hourWith, err error) { return h, row.Scan(&h.sec, &h.n) }, append(w.args, f.Project, starts(days))...)
+	return s.with(ctx, "the hours of a filter", sql, w.args, behind)
+}
+
+// with lists what a statement counts, and what may hold anything, newest first.
+func (s *Store) with(ctx context.Context, what, sql string, args []any, anything []uint32) ([]hourWith, error) {
+	list, err := query(ctx, s, what, sql, func(row scanner) (h hourWith, err error) { return h, row.Scan(&h.sec, &h.n) }, args...)
+	for _, sec := range anything {
+		list = append(list, hourWith{sec, 1})
+	}
+	slices.SortFunc(list, func(a, b hourWith) int { return cmp.Or(cmp.Compare(b.sec, a.sec), cmp.Compare(b.n, a.n)) })
+	return slices.CompactFunc(list, func(a, b hourWith) bool { return a.sec == b.sec }), err
+}
+
+// orElse is a time, or another where it is none.
+func orElse(t, other time.Time) time.Time {
+	if t.IsZero() {
+		return other
+	}
+	return t
 }

@@ -128,12 +128,12 @@ func (w *where) equal(column, value string) {
 }
 
 // workload admits all names under which the filter's workload was recorded.
-func (w *where) workload(f dashboards.RequestFilter) {
+func (w *where) workload(column string, f dashboards.RequestFilter) {
 	if len(f.Recorded) > 1 {
-		w.add("workload IN (" + strings.Trim(literals(f.Recorded), "[]") + ")")
+		w.add(column + " IN (" + strings.Trim(literals(f.Recorded), "[]") + ")")
 		return
 	}
-	w.equal("workload", f.Workload)
+	w.equal(column, f.Workload)
 }
 
 // between bounds ts to [from, to); a zero time is no bound.
@@ -167,7 +167,7 @@ func requestsWhere(f dashboards.RequestFilter) *where {
 	} {
 		w.equal(c[0], c[1])
 	}
-	w.workload(f)
+	w.workload("workload", f)
 	switch f.Route {
 	case "would":
 		w.add(notBaseline)
