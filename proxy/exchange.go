@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,9 +42,11 @@ type exchange struct {
 	body   []byte  // of the request, when whole
 	pooled *[]byte // body's memory, where it is to be used again
 	lent   []*wire.Body
-	again  atomic.Bool // a body was asked for once more: who reads it is not known
-	whole  bool        // body is all of it
-	upload *upload     // streams the body when it is not at hand
+	first  [1]*wire.Body // lent's memory: most requests are sent once
+	again  atomic.Bool   // a body was asked for once more: who reads it is not known
+	whole  bool          // body is all of it
+	upload *upload       // streams the body when it is not at hand
+	sends  upload        // what upload points to
 	waited time.Duration
 
 	stored   bool   // the provider gets its stored credential, for the caller's gnomon key
@@ -117,6 +120,8 @@ func (x *exchange) begin(strip int) {
 	x.seq = p.rec.Begin(p.cfg.Project, x.req.Ts, x.id)
 	x.w.Header()[headerRequestID] = []string{x.idText}
 }
+
+func init() { uuid.EnableRandPool() } // asks the system for randomness once for sixteen ids
 
 // newID is a UUIDv7; when the system has no randomness to give it falls back to
 // a random-less one rather than refuse traffic.
@@ -227,13 +232,19 @@ func (x *exchange) end() {
 	d := x.decided()
 	x.overhead += time.Since(began)
 	a.Overhead = x.overhead
-	ev := x.p.observer.Event(&x.req, d, a)
+	ev := events.Get().(*schemas.RequestEvent)
+	*ev = x.p.observer.Event(&x.req, d, a)
 	ev.RequestID, ev.BootID, ev.Seq = x.idText, x.p.rec.BootID(), x.seq
-	x.p.rec.End(&ev)
-	x.p.metrics.observe(&ev, a.Latency, a.TTFT, a.Overhead)
-	x.handPayload(&ev)
-	x.recount(&ev, d)
+	x.p.rec.End(ev)
+	x.p.metrics.observe(ev, a.Latency, a.TTFT, a.Overhead)
+	x.handPayload(ev)
+	x.recount(ev, d)
+	*ev = schemas.RequestEvent{} // who keeps it has copied it
+	events.Put(ev)
 }
+
+// events are for records until everybody has had a look at them.
+var events = sync.Pool{New: func() any { return new(schemas.RequestEvent) }}
 
 // handPayload gives bodies away for rehearsal where the workload's data policy
 // permits it, and only whole ones of answers that came to their end.
@@ -259,7 +270,7 @@ type pending struct {
 
 func (pd *pending) decide() {
 	defer close(pd.done)
-	pd.d = pd.o.Decide(&pd.req)
+	pd.o.decide(&pd.req, &pd.d)
 }
 
 // deciders are goroutines kept for decisions: a fresh one would have to grow its

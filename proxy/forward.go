@@ -47,10 +47,12 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	if at != x.row || x.stored {
 		to, key = x.draw(at)
 	}
-	req := &http.Request{
+	// What a candidate hints at is kept back: another may answer yet.
+	relay := &caller{w: x.w, to: to, private: at.AllowPrivate, done: model != ""}
+	req := (&http.Request{
 		Method: x.r.Method, URL: x.address(at, to, model), ContentLength: x.r.ContentLength,
 		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
+	}).WithContext(wire.WithCaller(x.ctx, relay))
 	te := lists(x.r.Header["Te"], "trailers")
 	up := x.r.Header.Get("Upgrade")
 	if up != "" && !lists(x.r.Header["Connection"], "upgrade") {
@@ -102,9 +104,7 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	x.ans.Calls++
 	x.overhead = time.Since(x.start) - x.waited
 	x.bound(at)
-	// What a candidate hints at is kept back: another may answer yet.
-	relay := &caller{w: x.w, to: to, private: at.AllowPrivate, done: model != ""}
-	resp, err = at.upstream.RoundTrip(req.WithContext(wire.WithCaller(x.ctx, relay)))
+	resp, err = at.upstream.RoundTrip(req)
 	relay.stop()
 	if notSent(err) {
 		x.ans.Sent = false
@@ -140,7 +140,10 @@ func (x *exchange) bound(at *row) {
 // setBody gives a request a body that is at hand.
 func (x *exchange) setBody(req *http.Request, body []byte) {
 	at := wire.Whole(body)
-	req.Body, x.lent = at, append(x.lent, at)
+	if req.Body = at; x.lent == nil {
+		x.lent = x.first[:0]
+	}
+	x.lent = append(x.lent, at)
 	if req.ContentLength >= 0 {
 		req.ContentLength = int64(len(body))
 	}

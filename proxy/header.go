@@ -197,10 +197,15 @@ func credentialHash(h http.Header) string {
 			if bearer, ok := strings.CutPrefix(v, "Bearer "); ok {
 				v = bearer
 			}
-			return hexHash(sha256.Sum256([]byte(v)))
+			var short [256]byte // most are
+			return hexHash(sha256.Sum256(append(short[:0], v...)))
 		}
 	}
 	return ""
 }
 
-func hexHash(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:16]) }
+func hexHash(sum [sha256.Size]byte) string {
+	var text [32]byte
+	hex.Encode(text[:], sum[:16])
+	return string(text[:])
+}

@@ -118,15 +118,21 @@ func NewObserver(project string, snapshots func() *classifier.Snapshot, book *sa
 // under the current snapshot. It takes about ten microseconds for a usual body
 // and never fails: a classifier that panics leaves the request at its baseline.
 func (o *Observer) Decide(r *Request) (d Decided) {
+	o.decide(r, &d)
+	return d
+}
+
+// decide is Decide into a zero d.
+func (o *Observer) decide(r *Request, d *Decided) {
 	s := o.snapshots()
 	defer func() {
 		if e := recover(); e != nil {
-			d = o.refuse(r, s, schemas.RejectClassifier)
+			*d = o.refuse(r, s, schemas.RejectClassifier)
 		}
 	}()
-	o.assess(r, s.Model(), &d)
+	o.assess(r, s.Model(), d)
 	in := &d.Inputs
-	o.name(r, s, &d)
+	o.name(r, s, d)
 	if p := s.PolicyFor(d.Workload); p != nil {
 		in.Arm = classifier.Assign(p, d.Session)
 	}
@@ -163,9 +169,11 @@ func (o *Observer) Decide(r *Request) (d Decided) {
 		d.before = mine.held(route)
 		o.warmth.note(key, route, now, in.Features.PromptTokens)
 	}
-	d.packed = in.AppendBinary(nil)
-	return d
+	d.packed = in.AppendBinary(make([]byte, 0, usualInputs))
 }
+
+// usualInputs is more than most packed inputs take.
+const usualInputs = 224
 
 // Reassess says of a kept request what was said of it when it came, under the
 // same weights: replay holds the recorded features and assessment against it.

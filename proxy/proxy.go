@@ -25,7 +25,8 @@ import (
 // before its first byte goes to the provider, and returns its sequence within
 // this life of the proxy; End is called once for each Begin, before the last
 // byte of the answer is released. Both are called concurrently and must not
-// block: losing a record is better than delaying an answer.
+// block: losing a record is better than delaying an answer. The event that End is
+// given is its caller's again when it returns; what it points to may be kept.
 type Recorder interface {
 	BootID() uint64
 	Begin(project string, ts time.Time, id [16]byte) (seq uint64)

@@ -18,7 +18,7 @@ import (
 // minutes while little comes at a time.
 var (
 	buffers      = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
-	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 2<<10); return &b }}
 )
 
 // relay passes an answer on as it comes. Each read is flushed: an event is never

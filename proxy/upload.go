@@ -25,7 +25,8 @@ func (x *exchange) readBody() bool {
 		x.whole = true
 		return true
 	}
-	x.upload = &upload{src: r.Body, idle: x.p.cfg.BodyTimeout, rc: http.NewResponseController(x.w), set: x.start}
+	x.upload = &x.sends
+	x.sends.src, x.sends.idle, x.sends.w, x.sends.set = r.Body, x.p.cfg.BodyTimeout, x.w, x.start
 	if !x.d.Readable || r.ContentLength > int64(bound) {
 		return true
 	}
@@ -137,7 +138,7 @@ type upload struct {
 	src  io.Reader
 	head []byte // already read
 	idle time.Duration
-	rc   *http.ResponseController
+	w    http.ResponseWriter
 	set  time.Time // when the deadline was last set; the server sets the first (http.Server.ReadTimeout)
 
 	n   atomic.Int64
@@ -152,7 +153,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	if now := time.Now(); now.Sub(u.set) > u.idle/8 {
 		// Not supported by every writer (tests, HTTP/2): then there is no bound.
-		_ = u.rc.SetReadDeadline(now.Add(u.idle))
+		_ = http.NewResponseController(u.w).SetReadDeadline(now.Add(u.idle))
 		u.set = now
 	}
 	n, err := u.src.Read(p)

@@ -45,8 +45,17 @@ const (
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
 
-// Adopt makes h the answer's headers, in the place of those that Header returned.
-func (a *answer) Adopt(h http.Header) { a.header = h }
+// Adopt makes h the answer's headers, in the place of those that Header returned. From
+// the end of the handler on the map is this package's, to be used again.
+func (a *answer) Adopt(h http.Header) { a.header, h = h, a.header; a.free(h) }
+
+// free keeps a map for another answer.
+func (a *answer) free(h http.Header) {
+	if len(h) <= maxFields {
+		clear(h)
+		headers.Put(h)
+	}
+}
 
 // WriteHeader implements http.ResponseWriter, informational answers included.
 func (a *answer) WriteHeader(status int) {

@@ -11,6 +11,7 @@ import (
 
 const (
 	firstBuf = 4 << 10
+	watchBuf = 128      // while a request is answered that takes long
 	maxHead  = 64 << 10 // of a plain request; longer ones are net/http's to bound
 	maxReads = 16       // of one head, which is looked at anew after each: one that comes in more pieces is net/http's
 	lingers  = 500 * time.Millisecond
@@ -51,6 +52,9 @@ type conn struct {
 	at      int           // in s.conns; guarded by s.mu
 }
 
+// firstBufs are what connections read into, but for those that only wait.
+var firstBufs = sync.Pool{New: func() any { return new([firstBuf]byte) }}
+
 // heads are where heads are looked at: they are too large for a stack that waits.
 var heads = sync.Pool{New: func() any { return new(head) }}
 
@@ -67,7 +71,7 @@ func (c *conn) serve() {
 			c.close()
 			return
 		}
-		a := &answer{c: c, r: *c.template, header: http.Header{}}
+		a := &answer{c: c, r: *c.template, header: headers.Get().(http.Header)}
 		if n == notPlain || !h.request(c.buf[c.r:c.r+n], &a.r) {
 			heads.Put(h)
 			c.s.handOver(c)
@@ -80,6 +84,7 @@ func (c *conn) serve() {
 			c.close()
 			return
 		}
+		a.free(a.header)
 		c.used, c.stray = true, 0
 		if method == http.MethodPost {
 			c.stray = 4 // as many as net/http takes
@@ -98,7 +103,7 @@ func (c *conn) await() error {
 		}
 		c.r, c.w = 0, 0
 		if len(c.buf) != firstBuf { // a long head's memory is not kept from request to request
-			c.buf = make([]byte, firstBuf)
+			c.buf = firstBufs.Get().(*[firstBuf]byte)[:]
 		}
 		if !c.used {
 			c.setDeadline(c.s.HeadTimeout, 0)
@@ -259,6 +264,10 @@ func (c *conn) watch(ended chan struct{}) {
 	c.mu.Unlock()
 	if told {
 		return
+	}
+	if c.r == c.w && len(c.buf) == firstBuf { // a stream may be silent for minutes
+		firstBufs.Put((*[firstBuf]byte)(c.buf))
+		c.buf, c.r, c.w = make([]byte, watchBuf), 0, 0
 	}
 	n, err := c.rwc.Read(c.buf[c.w:])
 	c.w += n

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"sync"
 )
 
 // maxFields is how many headers a plain request has at most.
@@ -192,15 +193,14 @@ func (h *head) meaning(name, value []byte) bool {
 	return true
 }
 
-// header makes the headers of a head that was read from b, but for the host. Names
+// header fills in the headers of a head that was read from b, but for the host. Names
 // are brought into their usual spelling within b; all texts share one memory.
-func (h *head) header(b []byte) (text string, header http.Header) {
+func (h *head) header(b []byte, header http.Header) (text string) {
 	for _, f := range h.fields[:h.n] {
 		canonical(b[f.name:f.colon])
 	}
 	text = string(b)
 	values := make([]string, h.n)
-	header = make(http.Header, h.n)
 	for i, f := range h.fields[:h.n] {
 		if i == h.host {
 			continue
@@ -213,16 +213,17 @@ func (h *head) header(b []byte) (text string, header http.Header) {
 			header[name] = values[i : i+1 : i+1]
 		}
 	}
-	return text, header
+	return text
 }
 
 // request makes the request of a head that was read from b.
 func (h *head) request(b []byte, r *http.Request) bool {
-	u, err := url.ParseRequestURI(string(b[h.target[0]:h.target[1]]))
+	header := make(http.Header, h.n)
+	text := h.header(b, header)
+	u, err := url.ParseRequestURI(text[h.target[0]:h.target[1]])
 	if err != nil {
 		return false
 	}
-	text, header := h.header(b)
 	host := h.fields[h.host]
 	r.Method, r.URL, r.Header, r.Host = h.method, u, header, text[host.from:host.to]
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
@@ -242,7 +243,8 @@ func ReadAnswer(b []byte, to *http.Request) (resp *http.Response, n int) {
 	if n <= 0 || h.host >= 0 || h.length < 0 || h.closes || to.Method == http.MethodHead {
 		return nil, 0
 	}
-	text, header := h.header(b[:n])
+	header := headers.Get().(http.Header)
+	text := h.header(b[:n], header)
 	return &http.Response{
 		Status: text[len("HTTP/1.1 "):h.reason], StatusCode: h.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, ContentLength: h.length, Request: to,
@@ -265,6 +267,9 @@ func (h *head) statusLine(b []byte) bool {
 	last := b[len(b)-1]
 	return h.status >= 200 && h.status != http.StatusNoContent && h.status != http.StatusNotModified && (last > ' ' || len(b) == len(version)+4)
 }
+
+// headers are maps for answers: those that ReadAnswer has made come back through Adopt.
+var headers = sync.Pool{New: func() any { return http.Header{} }}
 
 // canonical spells a name as net/http does.
 func canonical(name []byte) {

@@ -319,7 +319,7 @@ func TestARequestThatComesWhileALongOneIsAnsweredIsTheNext(t *testing.T) {
 				}
 				s.mu.Unlock()
 			}
-			_, _ = io.WriteString(c, "GET /next HTTP/1.1\r\nHost: h\r\nConn") // in two parts
+			_, _ = io.WriteString(c, "GET /next HTTP/1.1\r\nHost: h\r\nX-Long: "+strings.Repeat("a", 3*watchBuf)+"\r\nConn") // in two parts, more than is watched for
 		}
 		release <- struct{}{}
 		if round%2 == 0 {

@@ -32,14 +32,18 @@ var copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // Body is a body at hand.
 type Body struct {
-	*bytes.Reader
+	bytes.Reader
 	b      []byte
 	closed atomic.Bool
 }
 
 // Whole makes a body of bytes at hand. It is written without being read, so that
 // a request which the provider has not seen can be sent again.
-func Whole(b []byte) *Body { return &Body{Reader: bytes.NewReader(b), b: b} }
+func Whole(b []byte) *Body {
+	w := &Body{b: b}
+	w.Reset(b)
+	return w
+}
 
 // Close says that the bytes are not needed any more. The client calls it when it
 // has written them, or given up, which may be after the answer has come.
@@ -95,7 +99,12 @@ func (c *conn) send(r *http.Request, reused bool) (out *writing, wrote int, err 
 		c.until = time.Time{}
 		_ = c.SetReadDeadline(c.until)
 	}
-	out = &writing{c: c}
+	return c.sendAside(r, at, hand), wrote, nil
+}
+
+// sendAside has a goroutine write the request's body; at is it, where it is at hand.
+func (c *conn) sendAside(r *http.Request, at *Body, hand bool) *writing {
+	out := &writing{c: c}
 	go func() {
 		if hand && r.ContentLength >= 0 {
 			_, err := c.write(at.b)
@@ -105,7 +114,7 @@ func (c *conn) send(r *http.Request, reused bool) (out *writing, wrote int, err 
 		}
 		out.finish(c.copyBody(r))
 	}()
-	return out, wrote, nil
+	return out
 }
 
 // write sends bytes, and bounds the time in which the provider takes each piece
