@@ -17,7 +17,7 @@ var faultRows = map[string][]string{
 	// Broker.
 	"24: down for a minute; the spool ships in order, once": {"e2e/sdk:TestWithBrokerAndStoreDeadTrafficFlowsAndIsStoredOnceTheyAreBack", "internal/pipeline:TestABrokerThatGoesAndComesLosesNothing",
 		"internal/spool:TestOlderLivesAreShippedFirst", "internal/spool:TestSequencesHaveNoHolesAndEachEventIsHandedOutOnce"},
-	"25: it acknowledges, then dies; sent again, one row": {"internal/pipeline:TestABrokerThatLosesItsFolderCostsNoRecord", "internal/pipeline:TestAnIdleProxyNoticesThatTheBrokerLostItsFolder",
+	"25: it acknowledges, then dies; sent again, one row": {"internal/pipeline:TestABrokerThatLosesItsFolderCostsNoRecord", "internal/pipeline:TestWhatComesUnderTheOffsetsOfALostLogIsStored", "internal/pipeline:TestAnIdleProxyNoticesThatTheBrokerLostItsFolder",
 		"internal/pipeline:TestWhatABrokerLostIsSentAgainThoughNothingTellsOfTheLoss", "internal/pipeline:TestEventsThatAreNeverConfirmedAreSentAgain",
 		"chaos:broker and engine are killed, and the broker's folder is gone", "chaos:a broker of the cluster is killed"},
 	"26: its disk full; one of a hundred oversize": {"chaos:the broker's disk is full", "chaos:the broker's disk is full and it is killed", "internal/pipeline:TestOneLargeMessageDoesNotFailTheOthers"},

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -104,6 +105,24 @@ func TestABrokerThatLosesItsFolderCostsNoRecord(t *testing.T) {
 	stopIngest()
 	if err := sp.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWhatComesUnderTheOffsetsOfALostLogIsStored(t *testing.T) {
+	b := newBroker(t)
+	b.replicas = 1
+	cfg := b.withTopics()
+	store := newMemory()
+	store.seen = map[string]bool{}
+	for i := range 2 {
+		stop := ingesting(t, cfg, store)
+		m := eventMessage(t, newEvent(1, uint64(i)+1))
+		m.Key = []byte("the same partition")
+		publish(t, cfg, schemas.TopicRequests, m)
+		within(t, 30*time.Second, fmt.Sprintf("row %d", i+1), func() bool { return store.count() == i+1 })
+		stop()
+		b.lose()
+		b.withTopics()
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/gnomon-llm/gnomon/internal/sabotage"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
@@ -209,9 +211,22 @@ func (w *worker[T]) cut(ctx context.Context, left []Message) (batch, rest []Mess
 	}
 }
 
+// nameOf is the token of a batch: where it lies, and what it holds. A broker that
+// lost its log, or its end, gives the same offsets to other records; under a token
+// of offsets alone the store would pass over them as a repetition, and acknowledged
+// they would be gone (chaos seed 530021).
+func nameOf(a *assignment, msgs []Message) string {
+	var what xxhash.Digest
+	what.Reset()
+	for i := range msgs {
+		_, _ = what.Write(msgs[i].Value)
+	}
+	return fmt.Sprintf("%s:%d:%d-%d:%016x", a.topic, a.partition, msgs[0].Offset, msgs[len(msgs)-1].Offset, what.Sum64())
+}
+
 // move inserts a batch, sets aside what cannot be, and acknowledges.
 func (w *worker[T]) move(ctx context.Context, msgs []Message) error {
-	name := fmt.Sprintf("%s:%d:%d-%d", w.road.topic, w.a.partition, msgs[0].Offset, msgs[len(msgs)-1].Offset)
+	name := nameOf(w.a, msgs)
 	b := &batch[T]{}
 	wait := backoff{first: 100 * time.Millisecond, limit: 10 * time.Second}
 	for {

@@ -45,6 +45,7 @@ type memory struct {
 	calls    []call
 	fail     func(token string, rows int) error
 	before   func(ctx context.Context, token string) error
+	seen     map[string]bool // where it is made: rows under a token that was seen are passed over, as ClickHouse does
 }
 
 type call struct {
@@ -77,6 +78,12 @@ func (m *memory) InsertRequests(ctx context.Context, token string, evs []schemas
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.seen[token] {
+		return nil
+	}
+	if m.seen != nil {
+		m.seen[token] = true
+	}
 	for _, e := range evs {
 		m.rows[e.RequestID] = append(m.rows[e.RequestID], e)
 	}

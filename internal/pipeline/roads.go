@@ -11,8 +11,8 @@ import (
 )
 
 // Inserter is the store as ingest needs it. Rows of one call are one batch; the
-// same token comes with the same rows, so that a store that has seen it may
-// pass. An error means unknown, and the call is repeated, unless it wraps a
+// same token comes with the same rows and none other, so that a store that has
+// seen it may pass. An error means unknown, and the call is repeated, unless it wraps a
 // RowError: then that row goes to the dead letters.
 type Inserter interface {
 	InsertRequests(ctx context.Context, token string, evs []schemas.RequestEvent) error

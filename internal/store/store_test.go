@@ -269,6 +269,13 @@ func TestARepetitionIsStoredOnce(t *testing.T) {
 	if n := count(t, s, "SELECT count() FROM gnomon.requests WHERE project = '"+project+"'"); n != 2 {
 		t.Errorf("the same batch under the same token: %d rows", n)
 	}
+	// Other rows are passed over just so: who gives tokens has to see to that.
+	if err := s.InsertRequests(t.Context(), project+":0:0-1", []schemas.RequestEvent{someEvent(project, r)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, s, "SELECT count() FROM gnomon.requests WHERE project = '"+project+"'"); n != 2 {
+		t.Errorf("other rows under the same token: %d rows", n)
+	}
 	// Cut otherwise, the token cannot know; FINAL does.
 	if err := s.InsertRequests(t.Context(), project+":0:0-0", batch[:1]); err != nil {
 		t.Fatal(err)
