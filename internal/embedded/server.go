@@ -52,6 +52,7 @@ type server struct {
 	writers        chan struct{}
 	readers        chan struct{}
 	serial         atomic.Uint64
+	yielding       atomic.Bool // merges have been made less urgent
 	log            *slog.Logger
 }
 
@@ -140,6 +141,9 @@ func (s *server) probe(w http.ResponseWriter) {
 	if err != nil || strings.TrimSpace(one) != "1" {
 		http.Error(w, fmt.Sprintf("SELECT 1 gave %q, %v", one, err), http.StatusServiceUnavailable)
 		return
+	}
+	if !s.yielding.Load() {
+		s.yielding.Store(yieldMerges())
 	}
 	_, _ = io.WriteString(w, s.version+"\n")
 }
