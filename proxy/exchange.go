@@ -183,6 +183,7 @@ func (x *exchange) refuse(f dialect.Fault, s schemas.Status) {
 		family = x.row.Dialect
 	}
 	x.end()
+	x.early(x.w.Header())
 	x.p.fault(x.c, family, f)
 }
 

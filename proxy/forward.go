@@ -54,9 +54,9 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(wire.WithCaller(x.ctx, relay))
 	te := lists(x.r.Header["Te"], "trailers")
-	up := x.r.Header.Get("Upgrade")
-	if up != "" && !lists(x.r.Header["Connection"], "upgrade") {
-		up = ""
+	up := x.r.Header["Upgrade"]
+	if up != nil && !(webSocket(up) && lists(x.r.Header["Connection"], "upgrade")) {
+		up = nil
 	}
 	if x.routed() {
 		req.Header = make(http.Header, len(x.r.Header)+2)
@@ -71,8 +71,8 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	if te {
 		req.Header["Te"] = []string{"trailers"}
 	}
-	if up != "" {
-		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{up}
+	if up != nil {
+		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, up
 	}
 	if at != x.row {
 		req.Header = at.authorize(req.Header, to, key)

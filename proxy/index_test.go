@@ -145,6 +145,8 @@ var faultRows = map[string][]string{
 	"each timeout":                                      {"TestEachTimeoutIsAProvidersOwnAndHasItsOwnName", "TestASilentStreamIsEndedAndALivelyOneIsNot"},
 	"a provider of many hosts and keys":                 {"TestOnlyCallsOnStoredCredentialsAreSpread", "TestAHostThatFailsIsSkippedAndComesBack", "TestARefusedCredentialIsSkipped", "TestARepetitionGoesToAnotherHost"},
 	"header injection":                                  {"TestAProviderWritesNoHeadersOfOurs", "TestARequestIsOneRequestToEverybody/a carriage return inside a header"},
+	"an answer before its request is through":           {"TestAnAnswerThatBeginsEarlyCostsNoByteOfItsRequest", "TestWhatIsLeftOfARefusedUploadIsNoRequest", "TestAnUploadThatIsThroughKeepsItsConnection"},
+	"h2c and other protocols behind an upgrade":         {"TestOnlyWebSocketIsRelayed", "TestAChangedProtocolIsRelayedBothWays"},
 	"absolute form, CONNECT":                            {"TestARequestReachesTheProviderAsItWasSent/absolute form", "TestPathsOutsideOfEverySurfaceGoNowhere"},
 }
 

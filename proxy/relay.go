@@ -72,6 +72,7 @@ func (x *exchange) head(resp *http.Response, cut bool) {
 	for name := range resp.Trailer {
 		h.Add("Trailer", name)
 	}
+	x.early(h)
 	x.c.Writer.WriteHeader(resp.StatusCode)
 	x.c.Writer.WriteHeaderNow()
 	x.headSent = true

@@ -5,17 +5,25 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gnomon-llm/gnomon/proxy/dialect"
 	"github.com/gnomon-llm/gnomon/schemas"
 )
 
+// webSocket reports whether an Upgrade header names WebSocket, and that alone. No
+// other protocol is relayed: behind HTTP/2 (h2c) any number of requests could follow
+// that no key's limits and no record would see.
+func webSocket(upgrade []string) bool {
+	return len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket")
+}
+
 // upgrade relays a connection that has changed its protocol (WebSocket), byte
 // for byte until one side ends it. It is recorded as one request, unpriced.
 func (x *exchange) upgrade(resp *http.Response) {
 	back, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
+	if !ok || !webSocket(resp.Header["Upgrade"]) {
 		x.refuse(dialect.Fault{Status: http.StatusBadGateway, Kind: "upgrade", Message: "gnomon: the provider's connection cannot be taken over"}, schemas.StatusProviderError)
 		return
 	}

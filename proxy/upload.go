@@ -124,7 +124,6 @@ func (x *exchange) freeBody() {
 func (x *exchange) bodyFailed(err error) {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		x.w.Header().Set("Connection", "close")
 		x.refuse(dialect.Fault{Status: http.StatusRequestTimeout, Kind: "body_timeout", Message: "gnomon: " + errBodyStall.Error()}, schemas.StatusTimeout)
 		return
 	}
@@ -143,6 +142,7 @@ type upload struct {
 
 	n   atomic.Int64
 	err atomic.Pointer[error] // of the client's side; nil at EOF
+	all atomic.Bool           // of it has been read
 }
 
 func (u *upload) Read(p []byte) (int, error) {
@@ -158,7 +158,10 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n, err := u.src.Read(p)
 	u.n.Add(int64(n))
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
+	switch {
+	case err == io.EOF: //nolint:errorlint // readers return it bare
+		u.all.Store(true)
+	case err != nil:
 		u.err.Store(&err)
 	}
 	// At EOF the server takes the deadline off by itself: it reads on to notice
@@ -168,6 +171,16 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // Close leaves the body to the server, which closes it after the handler.
 func (u *upload) Close() error { return nil }
+
+// early is for an answer that begins before its request is through. In HTTP/1.1 the
+// server would first read the rest and throw it away, in turns with who sends it on;
+// for a connection that ends with the answer it leaves the rest alone, and no part of
+// it can be taken for the next request.
+func (x *exchange) early(h http.Header) {
+	if x.upload != nil && !x.upload.all.Load() && x.r.ProtoMajor == 1 {
+		h["Connection"] = []string{"close"}
+	}
+}
 
 // failed returns what went wrong on the client's side, nil when nothing did.
 func (u *upload) failed() error {

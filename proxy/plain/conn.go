@@ -210,6 +210,9 @@ func (c *conn) exchange(a *answer, length int64) bool {
 		c.cancel()
 		_ = c.rwc.Close()
 	}
+	if a.closes { // who still reads the body has no longer than linger
+		_ = c.rwc.SetReadDeadline(time.Now().Add(lingers))
+	}
 	_ = a.body.Close()
 	c.unwatch()
 	switch {
