@@ -118,12 +118,14 @@ func (s *Store) walkOn(ctx context.Context, k *walk, hours []hourWith) error {
 }
 
 // countedByHour is true of a filter that the rollup can say something of, and
-// that no index of the rows answers.
+// that no index of the rows answers: sessions, traces and users have one each, and
+// of statuses it knows which stretches of rows have which, where the rollup knows
+// how many failed in whatever way.
 func countedByHour(f dashboards.RequestFilter) bool {
 	if f.Session != "" || f.Trace != "" || f.User != "" {
 		return false
 	}
-	return f.Workload != "" || f.RequestModel != "" || f.ServedModel != "" || f.Provider != "" || f.Team != "" || f.Status != "" || f.Arm != "" || f.Route != ""
+	return f.Workload != "" || f.RequestModel != "" || f.ServedModel != "" || f.Provider != "" || f.Team != "" || f.Arm != "" || f.Route != ""
 }
 
 // hourWith is an hour, or a day, and how many of its requests a filter may admit.

@@ -81,6 +81,7 @@ CREATE TABLE IF NOT EXISTS gnomon.requests
     extra                String CODEC(ZSTD(1)),
     INDEX idx_request  request_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_workload workload   TYPE set(64) GRANULARITY 4,
+    INDEX idx_status   status     TYPE bloom_filter(0.001) GRANULARITY 4,
     INDEX idx_session  session    TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_trace    trace_id   TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX idx_user     user_id    TYPE bloom_filter(0.01) GRANULARITY 1
