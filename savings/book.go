@@ -115,7 +115,7 @@ func (b *Book) WithAlias(name, provider string) (*Book, error) {
 		id = provider
 	}
 	if _, ok := b.lists[id]; !ok {
-		return nil, fmt.Errorf("alias %q: no price list is named %q; there are: %s", name, provider, strings.Join(b.Providers(), ", "))
+		return nil, fmt.Errorf("no price list is named %q; there are: %s", provider, strings.Join(b.Providers(), ", "))
 	}
 	next := &Book{version: b.version, date: b.date, sources: b.sources, missing: b.missing, doubts: b.doubts, names: maps.Clone(b.names)}
 	next.names[name] = id

@@ -12,13 +12,16 @@ import (
 
 func (a *app) configCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Show or check the configuration"}
-	var redact bool
+	var redact, defaults bool
 	print := &cobra.Command{
 		Use:   "print",
 		Short: "Print the configuration as it is after file, environment and flags; secrets are never shown",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := a.config()
+			c, err := new(config.Default()), error(nil)
+			if !defaults {
+				c, err = a.config()
+			}
 			if err != nil {
 				return err
 			}
@@ -34,6 +37,7 @@ func (a *app) configCmd() *cobra.Command {
 		},
 	}
 	print.Flags().BoolVar(&redact, "redacted", true, "secrets are shown as set or not; there is no way to print them")
+	print.Flags().BoolVar(&defaults, "defaults", false, "every key as it is where nothing is configured; needs no configuration that is in order")
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether the configuration can be used, and where it is wrong",

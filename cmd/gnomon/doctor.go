@@ -75,7 +75,12 @@ func printFindings(a *app, findings []finding) {
 func (a *app) diagnose(ctx context.Context) []finding {
 	c, err := a.config()
 	if err != nil {
-		return []finding{{Check: "configuration", Detail: err.Error(), Mend: "mend the key it names; gnomon config print shows what holds"}}
+		var all []finding
+		for fault := range strings.Lines(err.Error()) {
+			all = append(all, finding{Check: "configuration", Detail: strings.TrimSpace(fault)})
+		}
+		all[len(all)-1].Mend = "mend what is named, then ask again: nothing else was looked at. gnomon config print --defaults shows all keys"
+		return all
 	}
 	all := []finding{{Check: "configuration", OK: true, Detail: fmt.Sprintf("%s: project %s, %d providers, %d workloads with a data policy", a.configSource(), c.Project, len(c.Providers), len(c.Workloads))}}
 	// What runs here may have been started with another configuration: a demo, a service.

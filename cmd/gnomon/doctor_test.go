@@ -40,6 +40,34 @@ func TestALadderThatNoRequestCanTakeIsNamedWithItsMend(t *testing.T) {
 	}
 }
 
+func TestFaultsOfPricesAndWeightsAreToldWithAllOthers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gnomon.yaml")
+	yaml := `project: Acme
+adm: 1
+classifier: {weights: /nowhere/weights.bin}
+providers:
+  azure: {dialect: openai, base_url: "https://x.example", price_list: nobodys}
+  groq: {dialect: openai, base_url: "https://y.example", price_list: noones}
+prices:
+  - {provider: openai, model: gpt-99, input: 0.12345678912, output: 2}
+  - {provider: nobody, model: gpt-99, input: 1, output: 2}
+`
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"config check", "serve", "doctor"} {
+		code, out, errs := call(t, append(strings.Fields(command), "--config", file)...)
+		if code != exitError {
+			t.Errorf("%s: status %d", command, code)
+		}
+		for _, want := range []string{":1: project: ", `:2: unknown key "adm"`, ":3: classifier.weights: ", ":5: providers.azure.price_list: ", ":6: providers.groq.price_list: ", ":8: prices.0: 0.12345678912", ":9: prices.1.provider: "} {
+			if strings.Count(out+errs, want) != 1 {
+				t.Errorf("%s says %q %d times: %s", command, want, strings.Count(out+errs, want), out+errs)
+			}
+		}
+	}
+}
+
 func TestTheDoctorSaysWhatItSpeaksOf(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/v1/status" && r.URL.Query().Get("project") == "" {

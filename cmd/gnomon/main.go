@@ -125,7 +125,7 @@ func (a *app) root() *cobra.Command {
 }
 
 // config loads the configuration with the flags of this call.
-func (a *app) config() (*config.Config, error) { return a.load(config.Options{}) }
+func (a *app) config() (*config.Config, error) { return a.load(config.Options{Check: checkRest}) }
 
 func (a *app) load(o config.Options) (*config.Config, error) {
 	for _, kv := range a.set {

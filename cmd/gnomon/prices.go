@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -109,27 +110,56 @@ func date(t time.Time) string {
 // priceBook is the built-in book, with the configured rows that name a list and
 // the configured prices before it.
 func priceBook(c *config.Config) (*savings.Book, error) {
+	var faults []error
+	book := readBook(c, func(key, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	})
+	return book, errors.Join(faults...)
+}
+
+// readBook is priceBook with each fault told to wrong; what has one is left out.
+func readBook(c *config.Config, wrong config.Wrong) *savings.Book {
 	book, err := savings.BuiltinBook()
 	if err != nil {
-		return nil, err
+		wrong("prices", "%v", err)
+		return nil
 	}
 	for _, name := range sortedKeys(c.Providers) {
-		if list := c.Providers[name].PriceList; list != "" {
-			if book, err = book.WithAlias(name, list); err != nil {
-				return nil, fmt.Errorf("providers.%s.price_list: %w", name, err)
-			}
+		list := c.Providers[name].PriceList
+		if list == "" {
+			continue
+		}
+		if next, err := book.WithAlias(name, list); err != nil {
+			wrong("providers."+name+".price_list", "%v", err)
+		} else {
+			book = next
 		}
 	}
-	own := make([]savings.Entry, len(c.Prices))
+	var own []savings.Entry
 	for i, p := range c.Prices {
-		if own[i], err = ownPrice(p); err != nil {
-			return nil, fmt.Errorf("prices.%d: %w", i, err)
+		if e, err := ownPrice(p); err != nil {
+			wrong(fmt.Sprintf("prices.%d", i), "%v", err)
+		} else if p.Provider != "" && p.Model != "" { // else the configuration has said so
+			own = append(own, e)
 		}
 	}
 	if len(own) == 0 {
-		return book, nil
+		return book
 	}
-	return book.With(own...)
+	next, err := book.With(own...)
+	if err != nil {
+		wrong("prices", "%v", err)
+		return book
+	}
+	return next
+}
+
+// checkRest looks at what the configuration names and cannot judge by itself.
+func checkRest(c *config.Config, wrong config.Wrong) {
+	readBook(c, wrong)
+	if _, err := readWeights(c.Classifier.Weights); err != nil {
+		wrong("classifier.weights", "%v", err)
+	}
 }
 
 func ownPrice(p config.Price) (savings.Entry, error) {

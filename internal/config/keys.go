@@ -140,7 +140,7 @@ func didYouMean(key string) string {
 		}
 	}
 	if best == "" {
-		return " (gnomon config print shows all keys)"
+		return " (gnomon config print --defaults shows all keys)"
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
 }

@@ -36,7 +36,14 @@ type Options struct {
 	// Asks is of who only asks a running gnomon: what concerns the server alone
 	// is not looked at, so that a fault there never stands before a rollback.
 	Asks bool
+	// Check looks at what this package cannot judge, at the same time as everything
+	// else is looked at. Nil looks at no more.
+	Check func(*Config, Wrong)
 }
+
+// Wrong takes the fault of a key ("providers.openai.price_list"); where the key was
+// set is added to it.
+type Wrong func(key, format string, args ...any)
 
 // DefaultFile is read from the working folder when no file is named.
 const DefaultFile = "gnomon.yaml"
@@ -58,7 +65,7 @@ func Load(o Options) (*Config, error) {
 		}
 		return &c, c.readSecrets()
 	}
-	if err = errors.Join(err, c.readSecrets(), c.validate(origins)); err != nil {
+	if err = errors.Join(err, c.readSecrets(), c.validate(origins, o.Check)); err != nil {
 		return nil, err
 	}
 	return &c, nil

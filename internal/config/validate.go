@@ -20,7 +20,7 @@ var (
 
 // validate checks every value once, and says for each wrong one where it was
 // set and what would be right.
-func (c *Config) validate(o origins) error {
+func (c *Config) validate(o origins, more func(*Config, Wrong)) error {
 	var errs []error
 	wrong := func(key, format string, args ...any) {
 		inner := strings.ReplaceAll(key, ".", delim)
@@ -67,11 +67,14 @@ func (c *Config) validate(o origins) error {
 			wrong(key, "want clickhouse://user:password@host:9000/gnomon or http://user:password@host:8123/gnomon")
 		}
 	}
+	if more != nil {
+		more(c, wrong)
+	}
 	return errors.Join(errs...)
 }
 
 // validateApart sees to it that no two of this process's listeners want one port.
-func (c *Config) validateApart(wrong func(key, format string, args ...any)) {
+func (c *Config) validateApart(wrong Wrong) {
 	type listener struct{ key, addr, host, port string }
 	all := []listener{{key: "proxy.addr", addr: c.Proxy.Addr}, {key: "admin.addr", addr: c.Admin.Addr}}
 	if len(c.Kafka.Brokers) == 0 {
@@ -99,7 +102,7 @@ func (c *Config) validateApart(wrong func(key, format string, args ...any)) {
 }
 
 // validateKafka looks at how a cluster is reached.
-func (c *Config) validateKafka(wrong func(key, format string, args ...any)) {
+func (c *Config) validateKafka(wrong Wrong) {
 	k := &c.Kafka
 	if k.Partitions < 1 || k.Partitions > 10_000 {
 		wrong("kafka.partitions", "%d is not between 1 and 10000", k.Partitions)
@@ -132,7 +135,7 @@ func (c *Config) validateKafka(wrong func(key, format string, args ...any)) {
 	}
 }
 
-func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {
+func (c *Config) validateBounds(wrong Wrong) {
 	positive := map[string]bool{
 		"proxy.max_in_flight":   c.Proxy.MaxInFlight > 0,
 		"proxy.capture_bytes":   c.Proxy.CaptureBytes > 0,
@@ -172,7 +175,7 @@ func (c *Config) validateBounds(wrong func(key, format string, args ...any)) {
 	}
 }
 
-func (c *Config) validateProviders(wrong func(key, format string, args ...any)) {
+func (c *Config) validateProviders(wrong Wrong) {
 	for _, name := range slices.Sorted(mapsKeys(c.Providers)) {
 		p, key := c.Providers[name], "providers."+name
 		if !providerName.MatchString(name) || slices.Contains([]string{"v1", "v1beta"}, name) {
@@ -213,7 +216,7 @@ func (c *Config) validateProviders(wrong func(key, format string, args ...any)) 
 
 // checkModel looks at a model of a ladder: of a provider that is no row of the data
 // plane nothing is asked for, and nothing can be sent to it.
-func (c *Config) checkModel(key, model string, wrong func(key, format string, args ...any)) {
+func (c *Config) checkModel(key, model string, wrong Wrong) {
 	provider, _, _ := strings.Cut(model, "/")
 	if !modelName.MatchString(model) {
 		wrong(key, "%q: want provider/model", model)
@@ -222,7 +225,7 @@ func (c *Config) checkModel(key, model string, wrong func(key, format string, ar
 	}
 }
 
-func checkProviderURL(address, provider, key string, wrong func(key, format string, args ...any)) {
+func checkProviderURL(address, provider, key string, wrong Wrong) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
 		wrong(key, "is no address of a provider: want https://host, without query")
@@ -232,7 +235,7 @@ func checkProviderURL(address, provider, key string, wrong func(key, format stri
 }
 
 // validateLive looks at a provider's bounds, repetitions and breaker.
-func (p *Provider) validateLive(key string, wrong func(key, format string, args ...any)) {
+func (p *Provider) validateLive(key string, wrong Wrong) {
 	durations := map[string]time.Duration{
 		"connect_timeout": p.ConnectTimeout, "header_timeout": p.HeaderTimeout, "idle_timeout": p.IdleTimeout, "total_timeout": p.TotalTimeout,
 		"retry.max_wait": p.Retry.MaxWait, "breaker.window": p.Breaker.Window, "breaker.pause": p.Breaker.Pause,
@@ -262,7 +265,7 @@ func (p *Provider) validateLive(key string, wrong func(key, format string, args 
 	}
 }
 
-func (c *Config) validatePrices(wrong func(key, format string, args ...any)) {
+func (c *Config) validatePrices(wrong Wrong) {
 	for i, p := range c.Prices {
 		key := fmt.Sprintf("prices.%d", i)
 		if _, ok := c.Providers[p.Provider]; !ok {
@@ -282,7 +285,7 @@ func (c *Config) validatePrices(wrong func(key, format string, args ...any)) {
 	}
 }
 
-func (c *Config) validateWorkloads(wrong func(key, format string, args ...any)) {
+func (c *Config) validateWorkloads(wrong Wrong) {
 	for _, name := range slices.Sorted(mapsKeys(c.Workloads)) {
 		w, key := c.Workloads[name], "workloads."+name
 		if !slices.Contains([]string{"", DataPolicyNone, DataPolicyRehearse}, w.DataPolicy) {
