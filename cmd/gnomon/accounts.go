@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/store"
 )
 
@@ -89,24 +94,89 @@ func (w silence) missing(lives []store.Life, now time.Time) (n int64) {
 
 // diagnoseAccounts holds what is stored against what proxies say, and sums
 // against rows.
-func diagnoseAccounts(ctx context.Context, s *store.Store) []finding {
+func diagnoseAccounts(ctx context.Context, c *config.Config, s *store.Store) []finding {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	const again = 3 * time.Second
 	a, err := s.Accounts(ctx)
+	if noTables(err) {
+		return []finding{tablesMissing}
+	}
 	if err != nil {
 		return []finding{checked("accounts", "", err, "gnomon serve brings the tables up to date")}
 	}
-	found := finding{
-		Check: "accounts", OK: a.Missing == 0,
-		Detail: fmt.Sprintf("%d accepted = %d stored + %d declared + %d on their way or missing", a.Accepted, a.Stored, a.Declared, a.Difference),
-		Mend:   fmt.Sprintf("%d belong to proxies silent for ten minutes (SELECT * FROM gnomon.completeness WHERE difference != 0): start them, their spools hold the events", a.Missing),
+	alarm, known := int64(0), false
+	if a.Missing > 0 {
+		if alarm, known = alarmOf(ctx, c); !known {
+			alarm = stillMissing(ctx, s, a.Missing, again)
+		}
 	}
+	found := accountsFinding(a, alarm)
 	const days = 2
-	differ, err := s.RollupDiffers(ctx, time.Now().AddDate(0, 0, -days), 3*time.Second)
+	differ, err := s.RollupDiffers(ctx, time.Now().AddDate(0, 0, -days), again)
+	if noTables(err) {
+		return []finding{found, tablesMissing}
+	}
 	sums := checked("sums", fmt.Sprintf("the rollup is what the rows give, in every hour of the last %d days; %d hours still to be summed", days, a.HoursBehind), err, "")
 	if differ > 0 {
 		sums = finding{Check: "sums", Detail: fmt.Sprintf("in %d hours of the last %d days the rollup is not what the rows give", differ, days),
 			Mend: "SELECT * FROM gnomon.rollup_differences names them; docs/completeness.md says how to have them summed again. Please report it"}
 	}
 	return []finding{found, sums}
+}
+
+// accountsFinding is what the accounts come to. By its own clock a proxy may have
+// been silent for long while what it sent is still coming in: of a history that is
+// sent again, of a log that is caught up with. alarm is how much of that nothing comes
+// of any more.
+func accountsFinding(a store.Accounts, alarm int64) finding {
+	f := finding{Check: "accounts", OK: alarm == 0, Detail: fmt.Sprintf("%d accepted = %d stored + %d declared + %d on their way", a.Accepted, a.Stored, a.Declared, a.Difference)}
+	switch {
+	case alarm > 0:
+		f.Detail = fmt.Sprintf("%d accepted = %d stored + %d declared + %d missing or on their way", a.Accepted, a.Stored, a.Declared, a.Difference)
+		f.Mend = fmt.Sprintf("%d belong to proxies of which nothing comes (SELECT * FROM gnomon.completeness WHERE difference != 0): start them, their spools hold the events", alarm)
+	case a.Missing > 0:
+		f.Notice = true
+		f.Detail += fmt.Sprintf(", of which %d were accepted over ten minutes ago and are being read back", a.Missing)
+		f.Mend = "nothing, while the number falls: gnomon doctor calls them missing, and gnomon_accounts_missing alarms, once nothing has come of a proxy for ten minutes"
+	}
+	return f
+}
+
+// alarmOf is gnomon_accounts_missing of the gnomon at admin.addr, if it has ingest:
+// it has watched what comes, and need not believe a proxy's clock.
+func alarmOf(ctx context.Context, c *config.Config) (missing int64, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, newClient(c).base+"/metrics", nil)
+	if err != nil {
+		return 0, false
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, false
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), "gnomon_accounts_missing "); ok {
+			f, err := strconv.ParseFloat(text, 64)
+			return int64(f), err == nil
+		}
+	}
+	return 0, false
+}
+
+// stillMissing is what a second look finds missing, and nothing if it has changed: then
+// it is coming in.
+func stillMissing(ctx context.Context, s *store.Store, first int64, again time.Duration) int64 {
+	select {
+	case <-ctx.Done():
+		return first
+	case <-time.After(again):
+	}
+	if a, err := s.Accounts(ctx); err == nil && a.Missing != first {
+		return 0
+	}
+	return first
 }

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/gnomon-llm/gnomon/internal/config"
 	"github.com/gnomon-llm/gnomon/internal/store"
 )
 
@@ -49,5 +54,58 @@ func TestOnlyALifeOfWhichNothingComesAnyMoreIsMissingSomething(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatIsBeingReadBackIsNoFailure(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		a      store.Accounts
+		alarm  int64
+		mark   string
+		says   []string
+		denies string
+	}{
+		{"nothing is owed", store.Accounts{Accepted: 9, Stored: 9}, 0, "●", []string{"9 stored"}, "missing"},
+		{"some are on their way", store.Accounts{Accepted: 9, Stored: 6, Difference: 3}, 0, "●", []string{"3 on their way"}, "missing"},
+		{"a history is coming in", store.Accounts{Accepted: 9, Stored: 4, Difference: 5, Missing: 5}, 0, "▲", []string{"5 were accepted over ten minutes ago", "being read back", "while the number falls"}, "start them"},
+		{"nothing comes any more", store.Accounts{Accepted: 9, Stored: 4, Difference: 5, Missing: 5}, 4, "✕", []string{"5 missing", "4 belong to proxies of which nothing comes"}, "read back"},
+	} {
+		var out strings.Builder
+		printFindings(&app{stdout: &out}, []finding{accountsFinding(tt.a, tt.alarm)})
+		for _, want := range append(tt.says, tt.mark) {
+			if !strings.Contains(out.String(), want) || strings.Contains(out.String(), tt.denies) {
+				t.Errorf("%s: %s", tt.name, out.String())
+			}
+		}
+	}
+}
+
+func TestTheAlarmIsThatOfTheGnomonThatWatches(t *testing.T) {
+	metrics := ""
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" {
+			fmt.Fprint(w, metrics)
+		}
+	}))
+	c := config.Default()
+	c.Admin.Addr = strings.TrimPrefix(srv.URL, "http://")
+	for _, tt := range []struct {
+		metrics string
+		missing int64
+		known   bool
+	}{
+		{"# TYPE gnomon_accounts_missing gauge\ngnomon_accounts_missing 1.2e+06\n", 1_200_000, true},
+		{"gnomon_accounts_missing 0\n", 0, true},
+		{"gnomon_other 3\n", 0, false},
+	} {
+		metrics = tt.metrics
+		if missing, known := alarmOf(t.Context(), &c); missing != tt.missing || known != tt.known {
+			t.Errorf("%q: %d, %t", tt.metrics, missing, known)
+		}
+	}
+	srv.Close()
+	if _, known := alarmOf(t.Context(), &c); known {
+		t.Error("known of a gnomon that does not answer")
 	}
 }

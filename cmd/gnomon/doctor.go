@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -254,9 +255,9 @@ func diagnoseBroker(ctx context.Context, c *config.Config) finding {
 	defer cancel()
 	said, err := pipeline.CheckTopics(ctx, clientConfig(c))
 	if err != nil {
-		return finding{Check: "broker", Detail: fmt.Sprint(brokers(c), ": ", err), Mend: "start gnomon serve (it brings the embedded broker), or look at kafka.brokers; events wait in the spool meanwhile"}
+		return finding{Check: "broker", Detail: fmt.Sprint(strings.Join(brokers(c), ", "), ": ", err), Mend: "start gnomon serve (it brings the embedded broker), or look at kafka.brokers; events wait in the spool meanwhile"}
 	}
-	return finding{Check: "broker", OK: true, Detail: fmt.Sprint(brokers(c), " answers; ", said)}
+	return finding{Check: "broker", OK: true, Detail: fmt.Sprint(strings.Join(brokers(c), ", "), " answers; ", said)}
 }
 
 func diagnoseStore(all context.Context, c *config.Config) []finding {
@@ -269,11 +270,22 @@ func diagnoseStore(all context.Context, c *config.Config) []finding {
 	}
 	defer s.Close()
 	r, err := s.Query(ctx, "SELECT version(), (SELECT count() FROM gnomon.requests)")
+	if noTables(err) {
+		return []finding{tablesMissing}
+	}
 	if err != nil {
 		return []finding{checked("store", "", err, mend)}
 	}
-	return append([]finding{{Check: "store", OK: true, Detail: fmt.Sprintf("ClickHouse %v, %v rows", r.Rows[0][0], r.Rows[0][1])}}, diagnoseAccounts(all, s)...)
+	return append([]finding{{Check: "store", OK: true, Detail: fmt.Sprintf("ClickHouse %v, %v rows", r.Rows[0][0], r.Rows[0][1])}}, diagnoseAccounts(all, c, s)...)
 }
+
+// noTables tells whether a query failed because its table or view is not there.
+func noTables(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "UNKNOWN_TABLE") || strings.Contains(err.Error(), "UNKNOWN_DATABASE"))
+}
+
+var tablesMissing = finding{Check: "store", Detail: "ClickHouse answers, and not all of gnomon's tables are there",
+	Mend: "wait, if gnomon has just been started: it makes them. Else start gnomon serve; on a cluster of your own, gnomon migrate"}
 
 // diagnoseProcess asks the running gnomon: ready, and is everything accounted for?
 func diagnoseProcess(ctx context.Context, c *config.Config) []finding {
@@ -286,11 +298,15 @@ func diagnoseProcess(ctx context.Context, c *config.Config) []finding {
 	defer resp.Body.Close()
 	ready := finding{Check: "gnomon", OK: resp.StatusCode == http.StatusOK, Detail: "ready at " + cl.base}
 	if !ready.OK {
-		ready.Detail, ready.Mend = "not ready at "+cl.base, "its log says what it waits for"
+		ready.Detail, ready.Mend = "not ready at "+cl.base, "wait, if it has just been started; its log says more"
+		if body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10)); err == nil && len(body) > 0 {
+			ready.Detail += ": " + strings.TrimPrefix(strings.TrimSpace(string(body)), "not ready: ")
+		}
 	}
 	var raw json.RawMessage
 	if err := cl.get(ctx, "/health", &raw); err != nil {
-		return []finding{ready, {Check: "completeness", Detail: err.Error()}}
+		why, _, _ := strings.Cut(err.Error(), "\n") // what follows advises gnomon doctor
+		return []finding{ready, {Check: "completeness", Detail: why}}
 	}
 	var h struct {
 		Total struct {
