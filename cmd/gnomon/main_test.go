@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gnomon-llm/gnomon/activation"
 	"github.com/gnomon-llm/gnomon/analyzer/whatif"
@@ -270,11 +271,17 @@ func TestWhatIfTellsBothEndsOfASavingAndNoMinusZero(t *testing.T) {
 	dollar := schemas.NanoUSD(1e9)
 	lo, hi := -90*dollar, 95*dollar
 	var b bytes.Buffer
-	writeWhatIf(&b, &whatif.Result{Workloads: []whatif.Frontier{{Workload: "agent/ops", Points: []whatif.Point{
-		{Threshold: .7, Draft: true, SavingMonth: -71 * dollar, SavingWarm: 75 * dollar, SavingLo: &lo, SavingHi: &hi, Quality: &schemas.Interval{Point: -.0001, Lo: -.02, Hi: .01}}}}}}, true)
-	for _, want := range []string{"caches cold / warm", "−$71.00 / $75.00 [−$90.00 … $95.00]", "0.0 pp [−2.0 … 1.0]"} {
+	writeWhatIf(&b, &whatif.Result{Workloads: []whatif.Frontier{{Workload: "agent/ops", Candidates: []string{"openai/small"}, Points: []whatif.Point{
+		{Threshold: .1}, {Threshold: .2, Routed: 1, RoutedShare: .001, SavingMonth: dollar, SavingWarm: dollar},
+		{Threshold: .7, Routed: 90, RoutedShare: .9, Draft: true, SavingMonth: -71 * dollar, SavingWarm: 75 * dollar, SavingLo: &lo, SavingHi: &hi, Quality: &schemas.Interval{Point: -.0001, Lo: -.02, Hi: .01}}}}}, Notes: []string{strings.Repeat("A long note. ", 30)}}, true)
+	for _, want := range []string{"would save a month, caches cold    warm            interval", " −$71.00  $75.00  [−$90.00 … $95.00]", "0.0 pp [−2.0 … 1.0]", "routed would go to openai/small", "nothing is routed", "<1 %"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, b.String())
+		}
+	}
+	for line := range strings.Lines(b.String()) {
+		if utf8.RuneCountInString(line) > 141 {
+			t.Errorf("a terminal breaks %q", line)
 		}
 	}
 	if strings.Contains(b.String(), "-0.0") || strings.Contains(b.String(), "−0.0") {

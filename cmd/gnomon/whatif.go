@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -151,21 +151,68 @@ func writeWhatIf(w io.Writer, r *whatif.Result, all bool) {
 	for i := range r.Workloads {
 		f := &r.Workloads[i]
 		fmt.Fprintf(w, "\n%s  %s requests, %s a month at the models asked for\n", f.Workload, report.Count(int64(f.Requests)), report.Money(f.BaselineMonth))
-		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "  threshold\trouted\twould save a month, caches cold / warm\tquality, all requests\troutes no worse\tevidence")
-		for k := range f.Points {
-			if p := &f.Points[k]; all || p.Draft || k%2 == 1 {
-				fmt.Fprintf(t, "  %.3g%s\t%.0f %%\t%s\t%s\t%s\t%s\n", p.Threshold, draftMark(p), 100*p.RoutedShare, savingOf(p), qualityOf(p), adequateOf(p), evidenceWords(p))
-			}
+		if len(f.Candidates) > 0 {
+			fmt.Fprintf(w, "  routed would go to %s\n", strings.Join(f.Candidates, ", "))
 		}
-		_ = t.Flush()
+		writePoints(w, f, all)
 		fmt.Fprintf(w, "  today: %s\n", todayWords(&f.Today))
 	}
 	fmt.Fprintln(w)
 	writeTooFew(w, r)
 	for _, note := range r.Notes {
-		fmt.Fprintln(w, " ", note)
+		writeNote(w, note)
 	}
+}
+
+// writeNote prints a sentence in lines that a terminal holds, those after the first
+// further in.
+func writeNote(w io.Writer, note string) {
+	line := " "
+	for word := range strings.FieldsSeq(note) {
+		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > 120 {
+			fmt.Fprintln(w, line)
+			line = "   "
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, line)
+}
+
+// writePoints prints the frontier as a table, figures under their units.
+func writePoints(w io.Writer, f *whatif.Frontier, all bool) {
+	rows := [][]string{{"threshold", "routed", "would save a month, caches cold", "warm", "interval", "quality, all requests", "routes no worse", "evidence"}}
+	for k := range f.Points {
+		if p := &f.Points[k]; all || p.Draft || k%2 == 1 {
+			rows = append(rows, []string{fmt.Sprintf("%.3g%s", p.Threshold, draftMark(p)), routedOf(p), report.Money(p.SavingMonth), report.Money(p.SavingWarm),
+				report.MoneyInterval(p.SavingLo, p.SavingHi), qualityOf(p), adequateOf(p), evidenceWords(p)})
+		}
+	}
+	wide := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			wide[i] = max(wide[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			space := strings.Repeat(" ", wide[i]-utf8.RuneCountInString(cell))
+			if left := i == 0 || i == len(row)-1; left {
+				line.WriteString("  " + cell + space)
+			} else {
+				line.WriteString("  " + space + cell)
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+// routedOf is the share that would be routed; a few of many are not nothing.
+func routedOf(p *whatif.Point) string {
+	if p.Routed > 0 && p.RoutedShare < .005 {
+		return "<1 %"
+	}
+	return fmt.Sprintf("%.0f %%", 100*p.RoutedShare)
 }
 
 // writeTooFew says of which workloads nothing is projected.
@@ -219,11 +266,14 @@ func qualityOf(p *whatif.Point) string {
 }
 
 func evidenceWords(p *whatif.Point) string {
+	if p.Routed == 0 {
+		return "nothing is routed"
+	}
 	switch p.Evidence {
 	case whatif.Nothing:
 		return "no graded pair: the classifier's score alone"
 	case whatif.Partly:
-		return fmt.Sprintf("pairs for %.0f %% of it", 100*p.Covered)
+		return fmt.Sprintf("pairs for %.0f %% of the routed", 100*p.Covered)
 	case whatif.Interpolated, whatif.Assumed:
 		text := fmt.Sprintf("%s: %s pairs for %.0f %%, %.0f %% between them", p.Evidence, report.Count(int64(p.Pairs)), 100*p.Covered, 100*p.Between)
 		if p.Below > 0 {
