@@ -225,14 +225,14 @@ func pause(ctx context.Context, rnd *rand.Rand, upTo int) {
 }
 
 // schedule is the faults of a seed: of all there are, or of those alone whose
-// name is given.
-func schedule(rnd *rand.Rand, only string) []fault {
+// name is given. A seed that is kept has those that it once drew.
+func schedule(rnd *rand.Rand, seed uint64, only string) []fault {
 	if only == inTurn.name {
 		return []fault{inTurn}
 	}
 	among := faults
 	if only != "" {
-		among = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name != only })
+		among = named(only)
 	}
 	if len(among) == 0 {
 		return nil
@@ -241,5 +241,16 @@ func schedule(rnd *rand.Rand, only string) []fault {
 	for i := range list {
 		list[i] = among[rnd.IntN(len(among))]
 	}
+	if names := kept[seed]; only == "" && names != nil {
+		list = nil
+		for _, name := range names {
+			list = append(list, named(name)...)
+		}
+	}
 	return list
+}
+
+// named is the fault of a name, if it can be made here.
+func named(name string) []fault {
+	return slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name != name })
 }
