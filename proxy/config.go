@@ -54,6 +54,7 @@ type Config struct {
 	TotalTimeout   time.Duration // for a call to a provider, its answer included; default none
 	HeadTimeout    time.Duration // for a client's whole head; default 30 s
 	BodyTimeout    time.Duration // between two reads of a client's body; default 60 s
+	SendTimeout    time.Duration // in which a client takes some more of its answer; of a connection, when it is accepted; default 60 s
 	DrainTimeout   time.Duration // for answers in flight when asked to stop; default 30 s
 	ClassifyBudget time.Duration // for assessing and deciding; past it the baseline; default 100 ms
 
@@ -92,6 +93,7 @@ func (c *Config) Validate() error {
 	def(&c.IdleTimeout, 5*time.Minute)
 	def(&c.HeadTimeout, 30*time.Second)
 	def(&c.BodyTimeout, time.Minute)
+	def(&c.SendTimeout, time.Minute)
 	def(&c.DrainTimeout, 30*time.Second)
 	def(&c.ClassifyBudget, 100*time.Millisecond)
 	if c.MaxInFlight <= 0 {

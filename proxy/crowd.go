@@ -29,16 +29,18 @@ type crowd struct {
 	telling chan struct{} // a place for each that is being told
 	refused func()
 	secret  bool // over TLS nothing can be said before the handshake
+
+	patience func() time.Duration // with clients that take nothing
 }
 
 // newCrowd bounds a listener by what this process may open.
 func (p *Proxy) newCrowd(ln net.Listener, secret bool) net.Listener {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<30 {
-		return ln // no bound that is known
+		limit.Cur = 1 << 30 // no bound that is known
 	}
 	own := 64 + int64(limit.Cur)/16
-	c := &crowd{Listener: ln, max: max(8, (int64(limit.Cur)-own)/2), telling: make(chan struct{}, max(8, own/2)), refused: p.metrics.crowded.Inc, secret: secret}
+	c := &crowd{Listener: ln, max: max(8, (int64(limit.Cur)-own)/2), telling: make(chan struct{}, max(8, own/2)), refused: p.metrics.crowded.Inc, secret: secret, patience: func() time.Duration { return p.current.Load().cfg.SendTimeout }}
 	if c.max < int64(p.cfg.MaxInFlight) {
 		p.log.Info("the files that may be open bound the connections more than proxy.max_in_flight does", "connections", c.max, "files", limit.Cur)
 	}
@@ -54,7 +56,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		if c.n.Add(1) <= c.max {
 			if tcp, ok := conn.(*net.TCPConn); ok {
-				return &countedTCP{TCPConn: tcp, crowd: c}, nil
+				return &countedTCP{TCPConn: tcp, crowd: c, sending: sending{limit: c.patience()}}, nil
 			}
 			return &counted{Conn: conn, crowd: c}, nil
 		}
@@ -118,11 +120,40 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// countedTCP is that of TCP, which can write several pieces at once (net.Buffers).
+// countedTCP is that of TCP. It bounds what it sends.
 type countedTCP struct {
 	*net.TCPConn
+	sending
 	crowd *crowd
 	once  sync.Once
+}
+
+// Write implements net.Conn.
+func (c *countedTCP) Write(p []byte) (int, error) {
+	n := 0
+	_, err := c.write(c.TCPConn, func() (int64, error) {
+		took, err := c.TCPConn.Write(p[n:])
+		n += took
+		return int64(took), err
+	})
+	return n, err
+}
+
+// WriteBuffers writes several pieces at once.
+func (c *countedTCP) WriteBuffers(b *net.Buffers) (int64, error) {
+	return c.write(c.TCPConn, func() (int64, error) { return b.WriteTo(c.TCPConn) })
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *countedTCP) SetWriteDeadline(t time.Time) error {
+	c.other(t)
+	return c.TCPConn.SetWriteDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *countedTCP) SetDeadline(t time.Time) error {
+	c.other(t)
+	return c.TCPConn.SetDeadline(t)
 }
 
 // Close implements net.Conn.

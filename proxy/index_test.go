@@ -147,6 +147,7 @@ var faultRows = map[string][]string{
 	"header injection":                                  {"TestAProviderWritesNoHeadersOfOurs", "TestARequestIsOneRequestToEverybody/a carriage return inside a header"},
 	"an answer before its request is through":           {"TestAnAnswerThatBeginsEarlyCostsNoByteOfItsRequest", "TestWhatIsLeftOfARefusedUploadIsNoRequest", "TestAnUploadThatIsThroughKeepsItsConnection"},
 	"h2c and other protocols behind an upgrade":         {"TestOnlyWebSocketIsRelayed", "TestAChangedProtocolIsRelayedBothWays"},
+	"a client that never reads":                         {"TestAClientThatNeverReadsIsLeft", "TestAClientThatTakesALittleAtATimeIsWaitedFor"},
 	"absolute form, CONNECT":                            {"TestARequestReachesTheProviderAsItWasSent/absolute form", "TestPathsOutsideOfEverySurfaceGoNowhere"},
 }
 

@@ -131,7 +131,16 @@ func (p *Proxy) Reload(cfg Config) error {
 
 // Handler returns the data plane's handler.
 func (p *Proxy) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.current.Load().engine.ServeHTTP(w, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := p.current.Load()
+		if r.ProtoMajor != 2 {
+			p.engine.ServeHTTP(w, r)
+			return
+		}
+		s := &stream{ResponseWriter: w, rc: http.NewResponseController(w), limit: p.cfg.SendTimeout}
+		p.engine.ServeHTTP(s, r)
+		s.end()
+	})
 }
 
 // Observer returns the observer that makes this proxy's events.

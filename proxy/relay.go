@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,9 +89,9 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 	pooled := pool.Get().(*[]byte)
 	defer pool.Put(pooled)
 	buf := *pooled
-	flush, _ := x.w.(http.Flusher)
+	flush, _ := x.w.(interface{ FlushError() error })
 	if resp.ContentLength < 0 && flush != nil && resp.Body != http.NoBody && x.r.Method != http.MethodHead {
-		flush.Flush() // the head goes at once, and no length is made up
+		_ = flush.FlushError() // the head goes at once, and no length is made up
 	}
 	var idle *watchdog
 	if body, is := resp.Body.(interface{ AtHand() bool }); !is || !body.AtHand() {
@@ -119,16 +120,18 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 				x.end()
 			}
 			if len(out) > 0 {
-				if _, werr := x.w.Write(out); werr != nil {
-					x.leave()
-					x.abort()
+				if _, err := x.w.Write(out); err != nil {
+					x.untaken(err)
 				}
 			}
 			if last {
 				return
 			}
 			if len(out) > 0 && flush != nil {
-				flush.Flush()
+				if err := flush.FlushError(); err != nil {
+					x.tap.write(buf[:n])
+					x.untaken(err)
+				}
 			}
 			x.tap.write(buf[:n])
 		}
@@ -145,6 +148,15 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 		}
 	}
 	x.end()
+}
+
+// untaken ends an answer that its client does not take.
+func (x *exchange) untaken(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		x.setStatus(schemas.StatusTimeout, "send_timeout")
+	}
+	x.leave()
+	x.abort()
 }
 
 // died ends an answer whose source failed in the middle.

@@ -206,8 +206,7 @@ func (o *crossing) stream(x *exchange, resp *http.Response) {
 			return
 		}
 		if _, err := x.w.Write(out); err != nil {
-			x.leave()
-			x.abort()
+			x.untaken(err)
 		}
 		if flush != nil {
 			flush.Flush()

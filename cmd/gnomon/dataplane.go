@@ -56,7 +56,7 @@ func (n *node) proxyConfig(c *config.Config) (proxy.Config, error) {
 	}
 	cfg := proxy.Config{
 		Project: c.Project, MaxInFlight: c.Proxy.MaxInFlight, CaptureBytes: c.Proxy.CaptureBytes, CaptureTotal: c.Proxy.CaptureTotal, ConnectTimeout: c.Proxy.ConnectTimeout,
-		HeaderTimeout: c.Proxy.HeaderTimeout, IdleTimeout: c.Proxy.IdleTimeout, TotalTimeout: c.Proxy.TotalTimeout, DrainTimeout: c.Proxy.DrainTimeout, KeepPayload: c.RehearsalPermitted,
+		HeaderTimeout: c.Proxy.HeaderTimeout, IdleTimeout: c.Proxy.IdleTimeout, TotalTimeout: c.Proxy.TotalTimeout, SendTimeout: c.Proxy.SendTimeout, DrainTimeout: c.Proxy.DrainTimeout, KeepPayload: c.RehearsalPermitted,
 		Keys: n.keyring.find, RequireKey: c.Proxy.RequireKey, Tokens: tokens.Count, Certificate: cert,
 	}
 	for _, name := range sortedKeys(c.Providers) {

@@ -37,6 +37,7 @@ type Proxy struct {
 	HeaderTimeout  time.Duration `koanf:"header_timeout"`      // until a provider's first byte
 	IdleTimeout    time.Duration `koanf:"idle_timeout"`        // between two reads from a provider
 	TotalTimeout   time.Duration `koanf:"total_timeout"`       // for a call to a provider, its answer included; 0: none
+	SendTimeout    time.Duration `koanf:"send_timeout"`        // in which a client must take some more of its answer
 	DrainTimeout   time.Duration `koanf:"drain_timeout"`       // for answers in flight when asked to stop
 	DraftThreshold float64       `koanf:"draft_threshold"`     // score up to which a workload without a policy would be routed
 	RequireKey     bool          `koanf:"require_key"`         // refuse requests without a gnomon key
@@ -212,7 +213,7 @@ func Default() Config {
 		Proxy: Proxy{
 			Addr: ":8080", MaxInFlight: 20_000, CaptureBytes: 4 << 20, CaptureTotal: 256 << 20,
 			ConnectTimeout: 10 * time.Second, HeaderTimeout: 10 * time.Minute, IdleTimeout: 5 * time.Minute,
-			DrainTimeout: 30 * time.Second, DraftThreshold: 0.7,
+			SendTimeout: time.Minute, DrainTimeout: 30 * time.Second, DraftThreshold: 0.7,
 		},
 		Admin:      Admin{Addr: "127.0.0.1:8081"},
 		Kafka:      Kafka{Listen: "127.0.0.1:19092", Partitions: 4, CreateTopics: true},

@@ -143,6 +143,7 @@ func (c *Config) validateBounds(wrong Wrong) {
 		"proxy.header_timeout":  c.Proxy.HeaderTimeout > 0,
 		"proxy.idle_timeout":    c.Proxy.IdleTimeout > 0,
 		"proxy.total_timeout":   c.Proxy.TotalTimeout >= 0,
+		"proxy.send_timeout":    c.Proxy.SendTimeout > 0,
 		"proxy.drain_timeout":   c.Proxy.DrainTimeout > 0,
 		"engine.memory_mb":      c.Engine.MemoryMB >= 200,
 		"spool.max_mb":          c.Spool.MaxMB >= 8,

@@ -246,7 +246,14 @@ func (a *answer) send(p []byte) {
 	if a.chunked {
 		parts = append(parts, []byte("\r\n"))
 	}
-	_, err := parts.WriteTo(a.c.rwc)
+	var err error
+	if c, is := a.c.rwc.(interface {
+		WriteBuffers(*net.Buffers) (int64, error)
+	}); is {
+		_, err = c.WriteBuffers(&parts)
+	} else {
+		_, err = parts.WriteTo(a.c.rwc)
+	}
 	a.sent(err)
 }
 
