@@ -191,7 +191,7 @@ describe('console', { skip, timeout: 900_000 }, () => {
   test('tables sort and are copied as CSV', async () => {
     const s = await start({ permissions: ['clipboard-read', 'clipboard-write'] });
     await s.page.goto(base + '/workloads');
-    const spent = () => s.page.locator('table[data-name=workloads] tbody tr td:nth-child(4)').evaluateAll((cells) => cells.map((c) => Number(c.dataset.v)));
+    const spent = () => s.page.locator('table[data-name=workloads] tbody tr td:nth-child(6)').evaluateAll((cells) => cells.map((c) => Number(c.dataset.v)));
     await s.page.getByRole('button', { name: 'Spent' }).click();
     assert.deepEqual(await spent(), (await spent()).toSorted((a, b) => b - a));
     await s.page.getByRole('button', { name: 'Spent' }).click();
@@ -268,6 +268,7 @@ describe('console', { skip, timeout: 900_000 }, () => {
           assert.ok(await s.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is wider than ${width} px`);
           const cut = await s.page.evaluate(() => [...document.querySelectorAll('.tablewrap')].filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.querySelector('table').dataset.name));
           if (width > 1000) assert.deepEqual(cut, [], `${name}: tables are cut at ${width} px`);
+          if (name === 'workloads') assert.ok(await s.page.evaluate(() => [...document.querySelectorAll('table[data-name=workloads] .save')].every((e) => e.getBoundingClientRect().right <= innerWidth)), `savings stand outside ${width} px`);
           const faint = await s.page.evaluate(faintText);
           assert.deepEqual(faint, [], `${name} (${scheme}) holds text below AA contrast`);
           await s.page.screenshot({ path: path.join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
