@@ -388,8 +388,8 @@ func TestAChangedProtocolIsRelayedBothWays(t *testing.T) {
 		t.Errorf("%d events while it runs", n)
 	}
 	conn.Close()
-	if ev := r.event(1); ev.HTTPStatus != 101 || ev.Status != schemas.StatusOK || ev.Cost.Known || ev.ResponseBytes != 11 {
-		t.Errorf("recorded %s %d, cost %v, %d bytes", ev.Status, ev.HTTPStatus, ev.Cost, ev.ResponseBytes)
+	if ev := r.event(1); ev.HTTPStatus != 101 || ev.Status != schemas.StatusOK || ev.Cost.Known || ev.RequestBytes != 6 || ev.ResponseBytes != 11 {
+		t.Errorf("recorded %s %d, cost %v, %d bytes there, %d back", ev.Status, ev.HTTPStatus, ev.Cost, ev.RequestBytes, ev.ResponseBytes)
 	}
 }
 

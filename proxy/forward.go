@@ -48,11 +48,18 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 		to, key = x.draw(at)
 	}
 	// What a candidate hints at is kept back: another may answer yet.
-	relay := &caller{w: x.w, to: to, private: at.AllowPrivate, done: model != ""}
+	relay := &caller{x: x, to: to, private: at.AllowPrivate, done: model != ""}
 	req := (&http.Request{
 		Method: x.r.Method, URL: x.address(at, to, model), ContentLength: x.r.ContentLength,
-		Trailer: x.r.Trailer, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(wire.WithCaller(x.ctx, relay))
+	if at == x.row && x.r.Trailer != nil { // elsewhere only headers that are known to mean something go
+		listed := x.r.Header["Connection"]
+		dropTrailers(x.r.Trailer, listed)
+		if req.Trailer = x.r.Trailer; x.upload != nil {
+			x.upload.trailer, x.upload.listed = x.r.Trailer, listed
+		}
+	}
 	te := lists(x.r.Header["Te"], "trailers")
 	up := x.r.Header["Upgrade"]
 	if up != nil && !(webSocket(up) && lists(x.r.Header["Connection"], "upgrade")) {
@@ -186,7 +193,7 @@ type caller struct {
 	to      *address
 	private bool // it may be inside
 	mu      sync.Mutex
-	w       http.ResponseWriter
+	x       *exchange
 	done    bool
 }
 
@@ -198,10 +205,11 @@ func (i *caller) Informed(code int, header http.Header) {
 	if i.done || code == http.StatusContinue {
 		return
 	}
-	h := i.w.Header()
+	h := i.x.w.Header()
 	before := maps.Clone(h)
 	passHeaders(h, header)
-	i.w.WriteHeader(code)
+	i.x.withhold(h)
+	i.x.w.WriteHeader(code)
 	clear(h)
 	maps.Copy(h, before)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -49,14 +50,33 @@ func dropHeaders(h http.Header) {
 	}
 }
 
-// withhold takes out of an answer's headers what repeats a stored credential:
-// the client was never to know it. Only headers are searched; a body goes
-// through as it is.
-func (x *exchange) withhold(h http.Header) {
-	at := x.row
-	if to := x.p.rows[x.ans.Provider]; to != nil {
-		at = to
+// noTrailer says whether a trailer is left out besides what is left out of headers:
+// what frames a message has no place behind it, and credentials none that gnomon
+// would look for them at.
+func noTrailer(name string) bool {
+	switch name {
+	case "Content-Length", "Host":
+		return true
 	}
+	return slices.Contains(credentialHeaders, name)
+}
+
+// dropTrailers takes out of a request's trailers what is not forwarded; listed is
+// the value of its Connection. It is called again when they have come: a client may
+// send others than it has announced.
+func dropTrailers(h http.Header, listed []string) {
+	for name := range h {
+		if hopByHop(name) || strings.HasPrefix(name, ownPrefix) || noTrailer(name) || lists(listed, name) {
+			delete(h, name)
+		}
+	}
+}
+
+// withhold takes out of an answer's headers, its 1xx and its trailers among them,
+// what repeats a stored credential: the client was never to know it. Only headers
+// are searched; a body goes through as it is.
+func (x *exchange) withhold(h http.Header) {
+	at := x.at
 	if at.APIKey == "" {
 		return
 	}
@@ -71,8 +91,21 @@ func (x *exchange) withhold(h http.Header) {
 	}
 }
 
+// phrase is the reason phrase of an answer, "" where it is the usual one or repeats
+// a stored credential.
+func (x *exchange) phrase(resp *http.Response) string {
+	_, phrase, _ := strings.Cut(resp.Status, " ")
+	if phrase == http.StatusText(resp.StatusCode) || x.at.holds(phrase) {
+		return ""
+	}
+	return phrase
+}
+
 // holds reports whether a text holds one of the row's stored credentials.
 func (r *row) holds(text string) bool {
+	if r.APIKey == "" {
+		return false
+	}
 	if strings.Contains(text, r.APIKey) {
 		return true
 	}

@@ -136,6 +136,35 @@ func TestAnAnswerIsTheSameHoweverItsClientSpeaks(t *testing.T) {
 	})
 }
 
+func TestABodyThatDoesNotComeEndsNoOtherStreamOfItsConnection(t *testing.T) {
+	for _, w := range ways[:2] {
+		t.Run(w.name, func(t *testing.T) {
+			c := w.rig(t, func(c *Config, _ *parts) { c.BodyTimeout = 300 * time.Millisecond })
+			c.up.answers(ok200("application/json", chatAnswer))
+			ask := func(body io.Reader) (status int, reused bool) {
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
+				resp, err := c.post(ctx, "/v1/chat/completions", body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				return resp.StatusCode, reused
+			}
+			ask(strings.NewReader(chatBody))
+			stalls, says := io.Pipe()
+			defer says.Close()
+			go func() { _, _ = says.Write([]byte("{")) }()
+			if status, _ := ask(stalls); status != http.StatusRequestTimeout {
+				t.Errorf("the body that did not come was answered %d", status)
+			}
+			if status, reused := ask(strings.NewReader(chatBody)); status != 200 || !reused {
+				t.Errorf("the next request: %d, on the same connection %v", status, reused)
+			}
+		})
+	}
+}
+
 func TestEventsComeOneByOneHoweverTheClientSpeaks(t *testing.T) {
 	inEachWay(t, func(t *testing.T, w spoken) {
 		c := w.rig(t)

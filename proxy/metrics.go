@@ -32,6 +32,7 @@ type metrics struct {
 	unrouted  prometheus.Counter
 	payloads  prometheus.Counter
 	unheld    prometheus.Counter
+	unread    prometheus.Counter
 	crowded   prometheus.Counter
 	recounts  *prometheus.CounterVec
 	unheard   prometheus.Counter
@@ -61,6 +62,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometh
 		failures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_classifier_failures_total", Help: "Requests left at their baseline because the classifier panicked or exceeded its budget."}),
 		unrouted:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unrouted_total", Help: "Requests whose path belongs to no provider: answered with 404, not accepted."}),
 		unheld:    prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unheld_total", Help: "Requests of which a body was not looked at, because proxy.capture_total_bytes was reached."}),
+		unread:    prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_unread_total", Help: "Answers that passed unread and are recorded without usage, because reading them failed inside gnomon."}),
 		crowded:   prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_connections_refused_total", Help: "Connections beyond what the process may open: told 503 and closed, none of their requests accepted."}),
 		recounts:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gnomon_recounts_total", Help: "Requests without stated usage: counted by a tokenizer since, or not (dropped: too many waited, or gnomon stopped; unheard: no text was at hand; failed), so that the estimate from bytes stands."}, []string{"outcome"}),
 		unheard:   prometheus.NewCounter(prometheus.CounterOpts{Name: "gnomon_recounts_cut_total", Help: "Requests without stated usage of whose text not all that may be was kept, because the streams together had reached their bound."}),
@@ -72,7 +74,7 @@ func newMetrics(reg prometheus.Registerer, inFlight func() int, breakers prometh
 	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_requests_in_flight", Help: "Requests being answered now."}, func() float64 { return float64(inFlight()) })
 	ends := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gnomon_certificate_expiry_timestamp_seconds", Help: "When the certificate that clients are shown ends; 0 without one."}, certificateEnds)
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.retries, m.unretried, m.ejections, m.members, breakers, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, m.crowded, m.recounts, m.unheard, gauge, ends} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.ttft, m.overhead, m.tokens, m.cost, m.fallbacks, m.retries, m.unretried, m.ejections, m.members, breakers, m.unsaid, m.failures, m.unrouted, m.payloads, m.unheld, m.unread, m.crowded, m.recounts, m.unheard, gauge, ends} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

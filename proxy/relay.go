@@ -50,14 +50,14 @@ func (x *exchange) relay(resp *http.Response, askedUsage bool) {
 // did not say but our own.
 func (x *exchange) head(resp *http.Response, cut bool) {
 	h := x.w.Header()
-	if own, is := x.w.(interface{ Adopt(http.Header) }); is {
+	if own, is := x.w.(interface{ Adopt(http.Header, string) }); is {
 		// Nobody else has a use for the provider's: they become the answer's.
 		dropHeaders(resp.Header)
 		for name, values := range h {
 			resp.Header[name] = values
 		}
 		h = resp.Header
-		own.Adopt(h)
+		own.Adopt(h, x.phrase(resp))
 	} else {
 		passHeaders(h, resp.Header)
 	}
@@ -71,7 +71,9 @@ func (x *exchange) head(resp *http.Response, cut bool) {
 		delete(h, "Content-Length") // of a stream: not known any more
 	}
 	for name := range resp.Trailer {
-		h.Add("Trailer", name)
+		if !hopByHop(name) && !strings.HasPrefix(name, ownPrefix) {
+			h.Add("Trailer", name)
+		}
 	}
 	x.early(h)
 	x.c.Writer.WriteHeader(resp.StatusCode)
@@ -176,8 +178,9 @@ func (x *exchange) died(error) {
 
 func (x *exchange) trailers(resp *http.Response) {
 	h := x.w.Header()
+	x.withhold(resp.Trailer)
 	for name, values := range resp.Trailer {
-		if !strings.HasPrefix(name, ownPrefix) {
+		if !hopByHop(name) && !strings.HasPrefix(name, ownPrefix) {
 			h[http.TrailerPrefix+name] = values
 		}
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"compress/zlib"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -31,6 +32,24 @@ type tap struct {
 	seen     int64
 
 	heard heard // the text that passed, in case no usage comes
+
+	failed func(fault any) // is told of a panic
+	broken bool            // there was one
+}
+
+// guard takes a panic of a decoder or a reader: it costs this answer's reading, and
+// neither its client nor anyone else.
+func (t *tap) guard() {
+	if fault := recover(); fault != nil {
+		t.broken = true
+		t.failed(fault)
+	}
+}
+
+// unread notes that an answer could not be read for a fault of gnomon's own.
+func (x *exchange) unread(fault any) {
+	x.p.metrics.unread.Inc()
+	x.p.log.Error("an answer could not be read, and is recorded without usage", "request_id", x.idText, "panic", fmt.Sprint(fault))
 }
 
 // newTap makes the tap for an answer. Where nothing is to be learnt (files,
@@ -47,7 +66,7 @@ func (x *exchange) newTap(resp *http.Response, encoding string) *tap {
 	if !dialect.IsEventStream(contentType) && !x.hold(expected(resp, bound)) {
 		return nil
 	}
-	t := &tap{reader: x.d.NewReader(contentType, bound), bound: bound}
+	t := &tap{reader: x.d.NewReader(contentType, bound), bound: bound, failed: x.unread}
 	x.listen(t)
 	stream := dialect.IsEventStream(contentType)
 	if stream && x.mayKeep() {
@@ -78,8 +97,13 @@ func (x *exchange) mayKeep() bool {
 
 // write takes the next piece as the provider sent it.
 func (t *tap) write(p []byte) {
+	if t == nil || t.over {
+		return
+	}
+	if t.pipe == nil {
+		defer t.guard()
+	}
 	switch {
-	case t == nil || t.over:
 	case t.pipe != nil:
 		t.seen += int64(len(p))
 		if _, err := t.pipe.Write(p); err != nil { // the decoder has given up
@@ -120,8 +144,9 @@ func (t *tap) startDecoder() {
 	go func() {
 		defer close(t.decoded)
 		counted := &countingReader{r: r}
+		defer func() { _ = r.CloseWithError(io.ErrClosedPipe) }()
+		defer t.guard()
 		_ = t.decode(counted, func() int64 { return t.bomb(counted.n) })
-		_ = r.CloseWithError(io.ErrClosedPipe)
 	}()
 }
 
@@ -195,11 +220,23 @@ func (t *tap) close() *dialect.Answer {
 	if t.pipe != nil {
 		_ = t.pipe.Close()
 		<-t.decoded
-	} else if len(t.packed) > 0 {
+	}
+	t.settle()
+	if t.broken {
+		t.over, t.closed = true, &dialect.Answer{}
+	}
+	return t.closed
+}
+
+func (t *tap) settle() {
+	defer t.guard()
+	if t.broken {
+		return
+	}
+	if t.pipe == nil && len(t.packed) > 0 {
 		_ = t.decode(bytes.NewReader(t.packed), func() int64 { return int64(t.bound) })
 	}
 	t.closed = t.reader.Close()
-	return t.closed
 }
 
 // answer is what was kept of a JSON body.

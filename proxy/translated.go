@@ -156,7 +156,7 @@ func (w *watched) Read(p []byte) (int, error) {
 // newTap reads the answer as the candidate gave it: that is what is paid for.
 func (o *crossing) newTap(x *exchange, contentType string) *tap {
 	bound := x.p.cfg.CaptureBytes
-	t := &tap{reader: o.d.NewReader(contentType, bound), bound: bound}
+	t := &tap{reader: o.d.NewReader(contentType, bound), bound: bound, failed: x.unread}
 	x.listen(t)
 	return t
 }

@@ -30,6 +30,10 @@ func (x *exchange) upgrade(resp *http.Response) {
 	h := x.w.Header().Clone()
 	passHeaders(h, resp.Header)
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, resp.Header["Upgrade"]
+	x.withhold(h)
+	if x.at.holds(resp.Status) {
+		resp.Status = ""
+	}
 	conn, rw, err := x.c.Writer.Hijack()
 	if err != nil {
 		x.refuse(dialect.Fault{Status: http.StatusBadGateway, Kind: "upgrade", Message: "gnomon: this connection cannot change its protocol"}, schemas.StatusRefused)
@@ -46,7 +50,8 @@ func (x *exchange) upgrade(resp *http.Response) {
 	}
 	// Either side's end, or the end of the drain, ends both.
 	ended := make(chan struct{}, 2)
-	go func() { _, _ = io.Copy(back, rw.Reader); ended <- struct{}{} }()
+	var sent int64
+	go func() { sent, _ = io.Copy(back, rw.Reader); ended <- struct{}{} }()
 	go func() { x.ans.ResponseBytes, _ = io.Copy(conn, back); ended <- struct{}{} }()
 	left := 2
 	select {
@@ -61,5 +66,10 @@ func (x *exchange) upgrade(resp *http.Response) {
 	back.Close()
 	for range left {
 		<-ended
+	}
+	if x.upload != nil {
+		x.upload.n.Add(sent)
+	} else {
+		x.req.BodyBytes += int(sent)
 	}
 }

@@ -140,6 +140,9 @@ type upload struct {
 	w    http.ResponseWriter
 	set  time.Time // when the deadline was last set; the server sets the first (http.Server.ReadTimeout)
 
+	trailer http.Header // of the client, where they are passed on
+	listed  []string    // its Connection
+
 	n   atomic.Int64
 	err atomic.Pointer[error] // of the client's side; nil at EOF
 	all atomic.Bool           // of it has been read
@@ -161,6 +164,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF: //nolint:errorlint // readers return it bare
 		u.all.Store(true)
+		if u.trailer != nil { // they have come
+			dropTrailers(u.trailer, u.listed)
+		}
 	case err != nil:
 		u.err.Store(&err)
 	}

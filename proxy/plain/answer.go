@@ -17,6 +17,7 @@ type answer struct {
 	r      http.Request
 	body   body
 	header http.Header
+	phrase string
 
 	out    *[]byte // what is not yet sent; nil while there is nothing
 	held   []byte  // of a body of unknown length, until it is flushed or over
@@ -45,9 +46,16 @@ const (
 // Header implements http.ResponseWriter.
 func (a *answer) Header() http.Header { return a.header }
 
-// Adopt makes h the answer's headers, in the place of those that Header returned. From
-// the end of the handler on the map is this package's, to be used again.
-func (a *answer) Adopt(h http.Header) { a.header, h = h, a.header; a.free(h) }
+// Adopt makes h the answer's headers, in the place of those that Header returned, and
+// phrase the reason phrase behind its status: "", or one that could not stand there, is
+// the usual. From the end of the handler on the map is this package's, to be used again.
+func (a *answer) Adopt(h http.Header, phrase string) {
+	a.header, h = h, a.header
+	a.free(h)
+	if all(phrase, inValue) {
+		a.phrase = phrase
+	}
+}
 
 // free keeps a map for another answer.
 func (a *answer) free(h http.Header) {
@@ -70,8 +78,13 @@ func (a *answer) WriteHeader(status int) {
 	}
 	b := append(*a.out, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(append(b, ' '), http.StatusText(status)...)
-	if http.StatusText(status) == "" {
+	b = append(b, ' ')
+	switch usual := http.StatusText(status); {
+	case a.phrase != "":
+		b = append(b, a.phrase...)
+	case usual != "":
+		b = append(b, usual...)
+	default:
 		b = append(append(b, "status code "...), strconv.Itoa(status)...)
 	}
 	b = append(b, "\r\n"...)
