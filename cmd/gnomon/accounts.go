@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +35,8 @@ func (n *node) keepAccounts(ctx context.Context, s *store.Store) {
 	difference := gauge("gnomon_accounts_difference", "Of those, neither stored nor declared: on their way, or missing.")
 	missing := gauge("gnomon_accounts_missing", "The part of the difference that belongs to proxies silent for ten minutes. Anything but 0 needs a person.")
 	behind := gauge("gnomon_rollup_hours_behind", "Hours whose rollup is still to be computed. They are read from their rows, which is slower.")
-	said, watched := false, silence{}
+	file := filepath.Join(n.c.DataDir, "silence.json")
+	said, watched := false, readSilence(file)
 	for {
 		ask, cancel := context.WithTimeout(ctx, accountsEvery)
 		a, err := s.Accounts(ask)
@@ -44,6 +47,9 @@ func (n *node) keepAccounts(ctx context.Context, s *store.Store) {
 		cancel()
 		if err == nil {
 			a.Missing = watched.missing(lives, time.Now())
+			if err := watched.keep(file); err != nil {
+				n.log.Warn("how long proxies have been silent is not kept: a restart begins to count anew", "err", err)
+			}
 			accepted.Set(float64(a.Accepted))
 			stored.Set(float64(a.Stored))
 			declared.Set(float64(a.Declared))
@@ -64,32 +70,65 @@ func (n *node) keepAccounts(ctx context.Context, s *store.Store) {
 	}
 }
 
-// silence is what was last heard of the proxy lives that owe something, and when
-// that was here: a history that is sent again, and a log that is caught up with,
-// bring old heartbeats before the rows they speak of.
-type silence map[uint64]heard
+// silence is what was last heard of the proxy lives that owe something, and how long
+// nothing has come of them: a history that is sent again, and a log that is caught up
+// with, bring old heartbeats before the rows they speak of. Only time in which ingest
+// watched counts, so that a restart neither forgets it nor takes its own absence for
+// a proxy's.
+type silence struct {
+	Lives  map[uint64]heard `json:"lives"`
+	looked time.Time        // zero before the first look of this process
+}
 
 type heard struct {
-	beat  time.Time // of its own clock
-	owing int64
-	at    time.Time // of ours, when either was last seen to change
+	Beat  time.Time     `json:"beat"` // of its own clock
+	Owing int64         `json:"owing"`
+	Quiet time.Duration `json:"quiet_ns"` // watched since either was last seen to change
 }
 
 // missing is how much is owed by lives of which nothing has come for store.Silent,
 // neither heartbeat nor row. A life that is not among lives owes nothing any more.
-func (w silence) missing(lives []store.Life, now time.Time) (n int64) {
-	was := maps.Clone(w)
-	clear(w)
+func (w *silence) missing(lives []store.Life, now time.Time) (n int64) {
+	passed := time.Duration(0)
+	if !w.looked.IsZero() {
+		passed = min(now.Sub(w.looked), 2*accountsEvery)
+	}
+	was := w.Lives
+	w.Lives, w.looked = make(map[uint64]heard, len(lives)), now
 	for _, l := range lives {
 		h, ok := was[l.BootID]
-		if !ok || !h.beat.Equal(l.LastHeard) || h.owing != l.Missing {
-			h = heard{l.LastHeard, l.Missing, now}
+		if ok && h.Beat.Equal(l.LastHeard) && h.Owing == l.Missing {
+			h.Quiet += passed
+		} else {
+			h = heard{l.LastHeard, l.Missing, 0}
 		}
-		if w[l.BootID] = h; now.Sub(h.at) >= store.Silent {
+		if w.Lives[l.BootID] = h; h.Quiet >= store.Silent {
 			n += l.Missing
 		}
 	}
 	return n
+}
+
+// readSilence is the silence that a process before this one watched, as far as it is
+// kept: without it the watch begins anew.
+func readSilence(path string) *silence {
+	w := &silence{}
+	if raw, err := os.ReadFile(path); err != nil || json.Unmarshal(raw, w) != nil {
+		return &silence{}
+	}
+	return w
+}
+
+// keep writes it down for the next process.
+func (w *silence) keep(path string) error {
+	raw, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".tmp", raw, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
 }
 
 // diagnoseAccounts holds what is stored against what proxies say, and sums

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +45,7 @@ func TestOnlyALifeOfWhichNothingComesAnyMoreIsMissingSomething(t *testing.T) {
 		}, 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := silence{}
+			w := &silence{}
 			for m := range 60 {
 				want := int64(0)
 				if tt.alarm > 0 && m >= tt.alarm {
@@ -54,6 +56,38 @@ func TestOnlyALifeOfWhichNothingComesAnyMoreIsMissingSomething(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestASilenceOutlivesARestartAndCountsWatchedTimeAlone(t *testing.T) {
+	began := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	lives := []store.Life{{BootID: 1 << 63, LastHeard: began, Missing: 4}}
+	file := filepath.Join(t.TempDir(), "silence.json")
+	watch := func(w *silence, from time.Time, minutes int) (n int64) {
+		for m := range minutes {
+			n = w.missing(lives, from.Add(time.Duration(m)*time.Minute))
+		}
+		return n
+	}
+	if w := readSilence(file); watch(w, began, 7) != 0 || w.keep(file) != nil {
+		t.Fatal("it alarms after six minutes, or is not kept")
+	}
+	later := began.Add(3 * time.Hour) // ingest was away, and so was whoever would have come
+	if n := watch(readSilence(file), later, 4); n != 0 {
+		t.Errorf("%d are missing after nine watched minutes", n)
+	}
+	if n := watch(readSilence(file), later, 5); n != 4 {
+		t.Errorf("%d are missing after ten watched minutes, six of them before the restart", n)
+	}
+	lives[0].Missing = 3 // something came meanwhile
+	if n := watch(readSilence(file), later, 10); n != 0 {
+		t.Errorf("%d are missing of a life of which something came", n)
+	}
+	if err := os.WriteFile(file, []byte("{torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := watch(readSilence(file), later, 10); n != 0 {
+		t.Errorf("%d are missing by a file that cannot be read", n)
 	}
 }
 
