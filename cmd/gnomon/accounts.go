@@ -156,7 +156,7 @@ func diagnoseAccounts(ctx context.Context, c *config.Config, s *store.Store) []f
 	if noTables(err) {
 		return []finding{found, tablesMissing}
 	}
-	sums := checked("sums", fmt.Sprintf("the rollup is what the rows give, in every hour of the last %d days; %d hours still to be summed", days, a.HoursBehind), err, "")
+	sums := checked("sums", fmt.Sprintf("the rollup is what the rows give, in every hour of the last %d days; hours still to be summed: %d", days, a.HoursBehind), err, "")
 	if differ > 0 {
 		sums = finding{Check: "sums", Detail: fmt.Sprintf("in %d hours of the last %d days the rollup is not what the rows give", differ, days),
 			Mend: "SELECT * FROM gnomon.rollup_differences names them; docs/completeness.md says how to have them summed again. Please report it"}

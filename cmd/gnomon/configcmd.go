@@ -32,6 +32,7 @@ func (a *app) configCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			fmt.Fprintln(a.stdout, "# In rows of providers 0, 0s and null stand for the default: of times, what proxy says.")
 			_, err = a.stdout.Write(out)
 			return err
 		},

@@ -45,7 +45,7 @@ func (k *cluster) durable(ctx context.Context, topic string) (why string, err er
 		}
 		for _, p := range t.Partitions {
 			if len(p.Replicas) < durableReplicas {
-				return fmt.Sprintf("partition %d of %s has %d of the %d replicas that the broker's own would take", p.ID, topic, len(p.Replicas), durableReplicas), nil
+				return fmt.Sprintf("partition %d of %s has not %d replicas, which the broker's would take, but %d", p.ID, topic, durableReplicas, len(p.Replicas)), nil
 			}
 		}
 	}
