@@ -93,6 +93,9 @@ func (x *exchange) afterFailure(err error) (why string, wait time.Duration) {
 
 // notSent reports whether a call failed before a byte of it left.
 func notSent(err error) bool {
+	if err == nil {
+		return false
+	}
 	var dial *net.OpError
 	return errors.As(err, &dial) && dial.Op == "dial"
 }

@@ -168,7 +168,8 @@ func (u *upload) Read(p []byte) (int, error) {
 			dropTrailers(u.trailer, u.listed)
 		}
 	case err != nil:
-		u.err.Store(&err)
+		failed := err // or each read would allocate an error
+		u.err.Store(&failed)
 	}
 	// At EOF the server takes the deadline off by itself: it reads on to notice
 	// a leaving client.

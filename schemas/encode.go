@@ -191,7 +191,10 @@ func isPlain(s string) bool {
 }
 
 func (w *writer) tags(before string, tags map[string]string) {
-	for i, k := range slices.Sorted(maps.Keys(tags)) {
+	var usual [16]string // as many as a proxy keeps
+	keys := slices.AppendSeq(usual[:0], maps.Keys(tags))
+	slices.Sort(keys)
+	for i, k := range keys {
 		w.text(first(i, before+"{"), k)
 		w.text(":", tags[k])
 	}
