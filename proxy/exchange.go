@@ -62,8 +62,8 @@ type exchange struct {
 	crossed  bool // the answer came in another dialect than the client's
 	tap      *tap
 	overhead time.Duration
-	held     int  // bytes of bodies, reserved
-	unheld   bool // some body was not held, for want of memory
+	held     atomic.Int64 // bytes of bodies, reserved; a decoder of the answer reserves beside the exchange
+	unheld   atomic.Bool  // some body was not held, for want of memory
 	ended    bool
 	headSent bool
 }

@@ -36,6 +36,13 @@ func (x *exchange) tryCandidate(to Route) bool {
 	if err != nil {
 		return false // looked at before it was decided: only a body that changed meanwhile
 	}
+	if over != nil && !x.hold(usual) { // its answer will have to be held; what is given back shows that there is room
+		x.ans.Reason = noMemory
+		x.p.metrics.fallbacks.WithLabelValues(to.String(), noMemory).Inc()
+		return false
+	} else if over != nil {
+		x.unhold(usual)
+	}
 	b := x.p.health.of(to.String(), at.Breaker)
 	at.budget.earn(at.Retry.Budget)
 	for n := 0; ; n++ {
@@ -149,6 +156,8 @@ func (x *exchange) try(b *breaker, probe bool, at *row, to Route, over *crossing
 	case x.gone():
 		t.gone, t.err = true, context.Cause(x.r.Context())
 		t.resp.Body.Close()
+	case t.why == noMemory: // no fault of the candidate's
+		t.lost = true
 	default:
 		v, t.lost = wentWrong, t.why != "error event"
 	}

@@ -101,6 +101,7 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 		defer idle.end()
 	}
 	var scratch []byte
+	room := gauge{x.hold, streamFree}
 	for total := int64(0); ; {
 		idle.begin()
 		n, err := resp.Body.Read(buf)
@@ -113,8 +114,12 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 			x.ans.ResponseBytes = total
 			out := buf[:n]
 			if cut != nil {
-				scratch = cut.Append(scratch[:0], out)
-				out = scratch
+				if scratch = cut.Append(scratch[:0], out); !room.fits(cut.Held()) {
+					scratch = cut.Pass(scratch)
+				}
+				if out = scratch; cap(scratch) > smallBody { // of one long event
+					scratch = nil
+				}
 			}
 			last := total == resp.ContentLength && cut == nil
 			if last {

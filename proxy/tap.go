@@ -33,8 +33,9 @@ type tap struct {
 
 	heard heard // the text that passed, in case no usage comes
 
+	room   gauge           // of what is kept
 	failed func(fault any) // is told of a panic
-	broken bool            // there was one
+	broken bool            // there was one, or there is no room: nothing is known of the answer
 }
 
 // guard takes a panic of a decoder or a reader: it costs this answer's reading, and
@@ -63,12 +64,14 @@ func (x *exchange) newTap(resp *http.Response, encoding string) *tap {
 		}
 		bound = min(bound, 64<<10)
 	}
-	if !dialect.IsEventStream(contentType) && !x.hold(expected(resp, bound)) {
-		return nil
+	stream, room := dialect.IsEventStream(contentType), gauge{x.hold, streamFree}
+	if !stream {
+		if room.has = 0; !room.fits(expected(resp, bound)) {
+			return nil
+		}
 	}
-	t := &tap{reader: x.d.NewReader(contentType, bound), bound: bound, failed: x.unread}
+	t := &tap{reader: x.d.NewReader(contentType, bound), bound: bound, failed: x.unread, room: room}
 	x.listen(t)
-	stream := dialect.IsEventStream(contentType)
 	if stream && x.mayKeep() {
 		t.kept = &bytes.Buffer{}
 	}
@@ -114,7 +117,9 @@ func (t *tap) write(p []byte) {
 			t.packed, t.over = nil, true
 			return
 		}
-		t.packed = append(t.packed, p...)
+		if t.packed = append(t.packed, p...); !t.room.fits(cap(t.packed)) {
+			t.packed, t.over, t.broken = nil, true, true
+		}
 	default:
 		t.take(p)
 	}
@@ -122,14 +127,33 @@ func (t *tap) write(p []byte) {
 
 // take takes decoded bytes.
 func (t *tap) take(p []byte) {
+	if t.broken {
+		return
+	}
 	_, _ = t.reader.Write(p)
 	if t.kept != nil {
 		if t.kept.Len()+len(p) > t.bound {
 			t.kept = nil
-			return
+		} else {
+			t.kept.Write(p)
 		}
-		t.kept.Write(p)
 	}
+	if t.room.fits(t.held()) {
+		return
+	}
+	if t.kept = nil; !t.room.fits(t.held()) { // keeping is given up first, then reading
+		t.reader.Drop()
+		t.packed, t.broken = nil, true
+	}
+}
+
+// held is how much memory it takes.
+func (t *tap) held() int {
+	n := t.reader.Held() + cap(t.packed)
+	if t.kept != nil {
+		n += t.kept.Cap()
+	}
+	return n
 }
 
 // bomb bounds what a decoder may make of what came: event streams compress well,

@@ -124,9 +124,12 @@ func (o *crossing) begin(x *exchange, resp *http.Response, begun *firstByte) (wh
 		return "first_byte_timeout"
 	}
 	idle := x.watchIdle()
-	body, err := io.ReadAll(io.LimitReader(&watched{resp.Body, idle}, int64(x.p.cfg.CaptureBytes)+1))
+	body, kept, err := x.gather(resp, &watched{resp.Body, idle})
+	defer func() { x.unhold(kept) }()
 	idle.end()
 	switch {
+	case errors.Is(err, errMemory), err == nil && !x.hold(len(body)): // its translation is about as long
+		return noMemory
 	case err != nil:
 		return x.brokeOff()
 	case len(body) > x.p.cfg.CaptureBytes:
@@ -156,7 +159,10 @@ func (w *watched) Read(p []byte) (int, error) {
 // newTap reads the answer as the candidate gave it: that is what is paid for.
 func (o *crossing) newTap(x *exchange, contentType string) *tap {
 	bound := x.p.cfg.CaptureBytes
-	t := &tap{reader: o.d.NewReader(contentType, bound), bound: bound, failed: x.unread}
+	t := &tap{reader: o.d.NewReader(contentType, bound), bound: bound, failed: x.unread, room: gauge{x.hold, 0}}
+	if dialect.IsEventStream(contentType) {
+		t.room.has = streamFree
+	}
 	x.listen(t)
 	return t
 }
@@ -218,6 +224,7 @@ func (o *crossing) stream(x *exchange, resp *http.Response) {
 	idle := x.watchIdle()
 	defer idle.end()
 	var out []byte
+	room := gauge{x.hold, streamFree}
 	for {
 		idle.begin()
 		n, err := resp.Body.Read(*pooled)
@@ -233,6 +240,14 @@ func (o *crossing) stream(x *exchange, resp *http.Response) {
 			send(out)
 			if broken != nil {
 				o.broke(x)
+			}
+			if held := s.Held(); !room.fits(held) && held > smallBody { // less is let go on uncounted: traffic comes before the bound
+				send(s.Abort(out[:0]))
+				x.setStatus(schemas.StatusTruncated, "overloaded")
+				x.abort()
+			}
+			if cap(out) > smallBody {
+				out = nil
 			}
 		}
 		if errors.Is(err, io.EOF) {

@@ -72,14 +72,7 @@ func (c *UsageCut) Append(dst, p []byte) []byte {
 func (c *UsageCut) shift(dst []byte, from int) []byte {
 	rest := c.held[from:]
 	if c.raw || len(rest) > c.max() {
-		dst = append(dst, rest...)
-		c.raw = len(rest) > 0 || c.raw
-		atStart := c.lineAt == len(c.held)
-		c.held, c.pos, c.lineAt, c.dropLF = c.held[:0], 0, -1, false
-		if atStart {
-			c.lineAt = 0
-		}
-		return dst
+		return c.pass(dst, rest)
 	}
 	n := copy(c.held, rest)
 	c.held = c.held[:n]
@@ -87,6 +80,31 @@ func (c *UsageCut) shift(dst []byte, from int) []byte {
 	if c.lineAt >= 0 {
 		c.lineAt -= from
 	}
+	return dst
+}
+
+// pass lets the event go on as it comes.
+func (c *UsageCut) pass(dst, rest []byte) []byte {
+	dst = append(dst, rest...)
+	c.raw = len(rest) > 0 || c.raw
+	atStart := c.lineAt == len(c.held)
+	c.held, c.pos, c.lineAt, c.dropLF = c.held[:0], 0, -1, false
+	if atStart {
+		c.lineAt = 0
+	}
+	return dst
+}
+
+// Held is how much memory is taken by the event that is held.
+func (c *UsageCut) Held() int { return cap(c.held) }
+
+// Pass gives up holding the event: what there is of it passes, and the rest as it
+// comes. Its memory is given back.
+func (c *UsageCut) Pass(dst []byte) []byte {
+	if len(c.held) > 0 {
+		dst = c.pass(dst, c.held)
+	}
+	c.held = nil
 	return dst
 }
 

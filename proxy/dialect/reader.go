@@ -87,6 +87,20 @@ func (r *Reader) Write(p []byte) (int, error) {
 // Failed reports whether an error has been seen in the stream so far.
 func (r *Reader) Failed() bool { return r.answer.Failed }
 
+// Held is how much memory is taken by what is kept.
+func (r *Reader) Held() int {
+	switch {
+	case r.sse != nil:
+		return r.sse.Held()
+	case r.frames != nil:
+		return cap(r.frames.buf)
+	}
+	return cap(r.buf)
+}
+
+// Drop lets go what is kept: no more of the answer is read.
+func (r *Reader) Drop() { r.sse, r.frames, r.buf, r.over = nil, nil, nil, true }
+
 // Body is what was kept of a JSON body; nil for a stream or past the bound.
 func (r *Reader) Body() []byte { return r.buf }
 

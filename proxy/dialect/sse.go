@@ -31,6 +31,9 @@ type Scanner struct {
 // Skipped is how many events were too long to be read.
 func (s *Scanner) Skipped() int { return s.skipped }
 
+// Held is how much memory is taken by the event that it is in.
+func (s *Scanner) Held() int { return cap(s.line) + cap(s.data) + cap(s.name) }
+
 func (s *Scanner) max() int {
 	if s.Max > 0 {
 		return s.Max

@@ -91,6 +91,9 @@ func (s *Stream) Append(dst, p []byte) ([]byte, error) {
 	return s.sent()
 }
 
+// Held is how much memory the event takes that the stream is in.
+func (s *Stream) Held() int { return s.reader.Held() + s.scan.Held() }
+
 // Close ends the stream where its source ended. One that was not complete gets
 // the error event of the client's dialect, and ErrBroken.
 func (s *Stream) Close(dst []byte) ([]byte, error) {
