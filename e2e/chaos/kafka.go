@@ -28,7 +28,15 @@ func useKafka(o *options) error {
 		}
 		return nil
 	}
-	o.renew = func() error { return script("renew", dir) }
+	// On a machine that is too busy a broker of it may end by itself while it starts.
+	o.renew = func() (err error) {
+		for range 3 {
+			if err = script("renew", dir); err == nil {
+				return nil
+			}
+		}
+		return err
+	}
 	faults = append(faults, fault{name: "a broker of the cluster is killed", do: func(ctx context.Context, _ *world, rnd *rand.Rand) error {
 		n := strconv.Itoa(1 + rnd.IntN(3))
 		if err := script("stop", dir, n); err != nil {
