@@ -93,19 +93,33 @@ func TestARequestIsFoundByItsIDWhateverItsClockSaid(t *testing.T) {
 	}
 }
 
+// TestAReplayOverTheEdgeOfAMonthIsOneRow delivers one request of each side of the edge
+// again and again, cut into batches elsewhere each time: what is late comes with, and
+// behind, what is of the next month. All records of one request have its one time, that
+// of its beginning, so that they meet in its own month whenever they come.
 func TestAReplayOverTheEdgeOfAMonthIsOneRow(t *testing.T) {
 	s, project := open(t)
-	e := traffic(project, 1, 1, 13)[0]
-	for i, at := range []time.Time{time.Date(2026, 10, 31, 23, 59, 59, 999e6, time.UTC), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)} {
-		e.RequestID, e.Ts = uuid.NewString(), at
-		declared := schemas.RequestEvent{Project: project, Ts: at, RequestID: e.RequestID, Status: schemas.StatusLost}
-		for j, batch := range [][]schemas.RequestEvent{{e}, {declared}, {e}} {
-			if err := s.InsertRequests(t.Context(), project+string(rune('a'+3*i+j)), batch); err != nil {
-				t.Fatal(err)
-			}
+	last, first := traffic(project, 1, 1, 13)[0], traffic(project, 1, 1, 13)[0]
+	last.RequestID, last.Ts = uuid.NewString(), time.Date(2026, 10, 31, 23, 59, 59, 999e6, time.UTC)
+	first.RequestID, first.Ts = uuid.NewString(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	lost := func(e schemas.RequestEvent) schemas.RequestEvent {
+		return schemas.RequestEvent{Project: project, Ts: e.Ts, RequestID: e.RequestID, Status: schemas.StatusLost}
+	}
+	amended := last
+	amended.Revision = 2
+	for i, batch := range [][]schemas.RequestEvent{
+		{first},             // the next month has begun
+		{last, first},       // what was under way comes, and what was delivered comes again with it
+		{lost(last)},        // declared meanwhile
+		{amended, first},    // counted anew, over the edge
+		{lost(first), last}, // a share that is read again, in another order
+		{first, last},
+	} {
+		if err := s.InsertRequests(t.Context(), project+string(rune('a'+i)), batch); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if got := rowsOf(t, s, "SELECT toYYYYMM(ts) AS m, count(), groupArray(status) FROM gnomon.requests FINAL WHERE project = '"+project+"' GROUP BY m ORDER BY m"); got != "202610 1 [ok]] [202611 1 [ok" {
+	if got := rowsOf(t, s, "SELECT toYYYYMM(ts) AS m, count(), groupArray(status), groupArray(revision) FROM gnomon.requests FINAL WHERE project = '"+project+"' GROUP BY m ORDER BY m"); got != "202610 1 [ok] [2]] [202611 1 [ok] [1" {
 		t.Error(got)
 	}
 }
