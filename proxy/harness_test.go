@@ -108,7 +108,7 @@ func newRig(t *testing.T, opts ...option) *rig {
 		Providers: []classifier.Provider{{Name: "openai", Dialects: []string{"openai.chat"}}, {Name: "anthropic", Dialects: []string{"anthropic.messages"}}},
 	}
 	cfg := Config{
-		Project: "acme",
+		Project: "acme", ClassifyBudget: time.Minute, // a busy machine is no reason to differ
 		Providers: []Provider{
 			{Name: "openai", Dialect: "openai", BaseURL: up.url(), IncludeUsage: true},
 			{Name: "anthropic", Dialect: "anthropic", BaseURL: up.url()},

@@ -37,7 +37,6 @@ func anywhere(candidate string, mode schemas.Mode) option {
 		pol := live(candidate)
 		pol.Mode, pol.Control, pol.Threshold = mode, 0, .5
 		p.Policies = []schemas.Policy{pol}
-		c.ClassifyBudget = time.Minute // a busy machine is no reason to differ
 		c.Keys = ring(map[string]schemas.Key{
 			ownKey: {ID: "wide", Project: "acme"}, narrowKey: {ID: "narrow", Project: "acme", Providers: []string{"openai"}},
 		})
