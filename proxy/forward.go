@@ -51,15 +51,8 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	relay := &caller{x: x, to: to, private: at.AllowPrivate, done: model != ""}
 	req := (&http.Request{
 		Method: x.r.Method, URL: x.address(at, to, model), ContentLength: x.r.ContentLength,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Trailer: x.sentTrailers(at), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(wire.WithCaller(x.ctx, relay))
-	if at == x.row && x.r.Trailer != nil { // elsewhere only headers that are known to mean something go
-		listed := x.r.Header["Connection"]
-		dropTrailers(x.r.Trailer, listed)
-		if req.Trailer = x.r.Trailer; x.upload != nil {
-			x.upload.trailer, x.upload.listed = x.r.Trailer, listed
-		}
-	}
 	te := lists(x.r.Header["Te"], "trailers")
 	up := x.r.Header["Upgrade"]
 	if up != nil && !(webSocket(up) && lists(x.r.Header["Connection"], "upgrade")) {
@@ -118,6 +111,20 @@ func (x *exchange) send(at *row, model string, over *crossing) (resp *http.Respo
 	}
 	x.judge(at, resp, err)
 	return resp, cut, err
+}
+
+// sentTrailers are the trailers that go to a provider; to another than the client's
+// own none do, as only headers that are known to mean something there.
+func (x *exchange) sentTrailers(at *row) http.Header {
+	if at != x.row || x.r.Trailer == nil {
+		return nil
+	}
+	listed := x.r.Header["Connection"]
+	dropTrailers(x.r.Trailer, listed)
+	if x.upload != nil {
+		x.upload.trailer, x.upload.listed = x.r.Trailer, listed
+	}
+	return x.r.Trailer
 }
 
 // apart gives a candidate's call an idempotency key of its own: its baseline may be

@@ -114,12 +114,7 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 			x.ans.ResponseBytes = total
 			out := buf[:n]
 			if cut != nil {
-				if scratch = cut.Append(scratch[:0], out); !room.fits(cut.Held()) {
-					scratch = cut.Pass(scratch)
-				}
-				if out = scratch; cap(scratch) > smallBody { // of one long event
-					scratch = nil
-				}
+				out, scratch = cutUsage(cut, &room, scratch[:0], out)
 			}
 			last := total == resp.ContentLength && cut == nil
 			if last {
@@ -155,6 +150,24 @@ func (x *exchange) copy(resp *http.Response, cut *dialect.UsageCut) {
 		}
 	}
 	x.end()
+}
+
+// cutUsage is what may pass of a piece, and the memory for the next; one long event's
+// is not kept.
+func cutUsage(cut *dialect.UsageCut, room *gauge, scratch, piece []byte) (out, next []byte) {
+	out = cut.Append(scratch, piece)
+	if !room.fits(cut.Held()) {
+		out = cut.Pass(out)
+	}
+	return out, small(out)
+}
+
+// small is memory to be used again, none where it is much.
+func small(b []byte) []byte {
+	if cap(b) > smallBody {
+		return nil
+	}
+	return b
 }
 
 // untaken ends an answer that its client does not take.

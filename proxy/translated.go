@@ -241,14 +241,10 @@ func (o *crossing) stream(x *exchange, resp *http.Response) {
 			if broken != nil {
 				o.broke(x)
 			}
-			if held := s.Held(); !room.fits(held) && held > smallBody { // less is let go on uncounted: traffic comes before the bound
-				send(s.Abort(out[:0]))
-				x.setStatus(schemas.StatusTruncated, "overloaded")
-				x.abort()
+			if held := s.Held(); !room.fits(held) && held > smallBody { // less goes on uncounted: traffic comes before the bound
+				o.overloaded(x, send, s.Abort(nil))
 			}
-			if cap(out) > smallBody {
-				out = nil
-			}
+			out = small(out)
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -267,6 +263,13 @@ func (o *crossing) stream(x *exchange, resp *http.Response) {
 	}
 	x.end()
 	send(out)
+}
+
+// overloaded ends a stream whose event there is no room for.
+func (o *crossing) overloaded(x *exchange, send func([]byte), last []byte) {
+	send(last)
+	x.setStatus(schemas.StatusTruncated, "overloaded")
+	x.abort()
 }
 
 // broke ends a stream that could not be passed on: the candidate said that it
