@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -107,6 +108,10 @@ func StartEngine(ctx context.Context, cfg EngineConfig) (*Engine, error) {
 		return nil, err
 	}
 	first, err := e.spawn(ctx)
+	for again := 0; errors.Is(err, errKilled) && again < 2; again++ {
+		e.log.Warn("engine is started again", "because", err)
+		first, err = e.spawn(ctx)
+	}
 	if err != nil {
 		e.release()
 		return nil, err
@@ -165,6 +170,10 @@ type process struct {
 	began  time.Time
 }
 
+// errKilled says that somebody ended a child before it served, be it the kernel for
+// want of memory: that may pass, while whatever else a start fails of stays.
+var errKilled = errors.New("it was killed")
+
 // spawn starts a child and waits until it serves.
 func (e *Engine) spawn(ctx context.Context) (*process, error) {
 	if err := e.awaitRoom(ctx); err != nil {
@@ -221,9 +230,9 @@ func (e *Engine) spawn(ctx context.Context) (*process, error) {
 	}
 	e.pid.Store(int64(p.cmd.Process.Pid))
 	go e.guardRoom(p)
-	err = json.NewEncoder(stdin).Encode(childConfig{WriterPassword: e.cfg.WriterPassword, MemoryBytes: e.cfg.MemoryBytes, Hosts: e.cfg.Hosts})
-	if err == nil {
-		err = e.awaitReport(ctx, p, reports, tail)
+	told := json.NewEncoder(stdin).Encode(childConfig{WriterPassword: e.cfg.WriterPassword, MemoryBytes: e.cfg.MemoryBytes, Hosts: e.cfg.Hosts})
+	if err = e.awaitReport(ctx, p, reports, tail); err == nil { // also of a child that could be told nothing it says why
+		err = told
 	}
 	if err != nil {
 		e.end(p, 0)
@@ -250,6 +259,10 @@ func (e *Engine) awaitReport(ctx context.Context, p *process, reports <-chan chi
 				return fmt.Errorf("the engine does not start: %s", rep.Error)
 			}
 		default:
+		}
+		var exit *exec.ExitError
+		if errors.As(p.status, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+			return fmt.Errorf("the engine's process died before it served: %w", errKilled)
 		}
 		return fmt.Errorf("the engine's process died before it served (%v); is %s the right library? Its last words: %s", p.status, e.cfg.Library, tail.last())
 	case <-timer.C:

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -54,6 +55,37 @@ func eventually(t testing.TB, within time.Duration, what string, f func() bool) 
 		time.Sleep(5 * time.Millisecond)
 	}
 	return time.Since(begun)
+}
+
+// Somebody who ends the engine while gnomon starts, such as the kernel for want of
+// memory, does not end gnomon (chaos seeds 540006 and 420022).
+func TestAnEngineKilledWhileItStartsIsStartedAgain(t *testing.T) {
+	embeddedtest.RequireLibrary(t)
+	before := embeddedtest.Children(t)
+	killed := make(chan int, 1)
+	go func() {
+		for t.Context().Err() == nil {
+			for _, pid := range embeddedtest.Children(t) {
+				if !slices.Contains(before, pid) {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+					killed <- pid
+					return
+				}
+			}
+		}
+	}()
+	e, dsn := ownEngine(t, embedded.EngineConfig{})
+	select {
+	case pid := <-killed:
+		if e.Pid() == pid {
+			t.Fatal("the process that serves is the one that was killed")
+		}
+	default:
+		t.Fatal("nothing was killed")
+	}
+	if resp, err := http.Get(dsn + "/?" + q("SELECT 1")); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", resp, err)
+	}
 }
 
 func count(dsn string) (string, error) {
