@@ -30,6 +30,7 @@ type fleet struct {
 	dir      string
 	standin  *target
 	targets  []*target
+	portkey  *target // answers small requests only; nil: not there
 	backends []*exec.Cmd
 }
 
@@ -72,7 +73,7 @@ func (f *fleet) start(o *options) (err error) {
 		}
 	}
 	if o.portkey != "" && wanted("portkey") {
-		if err := f.portkey(o.portkey); err != nil {
+		if err := f.startPortkey(o.portkey); err != nil {
 			return err
 		}
 	}
@@ -160,8 +161,9 @@ http {
 	return t.untilListens()
 }
 
-// portkey starts an installed @portkey-ai/gateway, whose provider each request names.
-func (f *fleet) portkey(folder string) error {
+// startPortkey starts an installed @portkey-ai/gateway, whose provider each request
+// names. It passes on no header that asks the stand-in for a stream.
+func (f *fleet) startPortkey(folder string) error {
 	folder, err := filepath.Abs(folder)
 	if err != nil {
 		return err
@@ -179,7 +181,7 @@ func (f *fleet) portkey(folder string) error {
 	if t.cmd, err = f.spawn(t.name, cpuTarget, env, "node", filepath.Join(folder, "build", "start-server.js"), "--headless", "--port="+port); err != nil {
 		return err
 	}
-	f.targets = append(f.targets, t)
+	f.portkey = t
 	return t.untilListens()
 }
 
@@ -201,10 +203,8 @@ func (f *fleet) gnomon(name, bin string) error {
 	}
 	proxy, admin, backAdmin, store, kafka := addrs[0], addrs[1], addrs[2], addrs[3], addrs[4]
 	common := []string{"GNOMON_PROVIDERS__OPENAI__BASE_URL=http://" + f.standin.addr, "GNOMON_LOG__LEVEL=warn", "GNOMON_PROXY__ADDR=" + proxy}
-	// It yields to the load and the stand-in, whose processor it shares: what it took
-	// from them would be measured as the target's slowness.
 	back, err := f.spawn(name+"-back", cpuRest, append(common, "GNOMON_DATA_DIR="+filepath.Join(f.dir, name+"-back"), "GNOMON_ADMIN__ADDR="+backAdmin,
-		"GNOMON_CLICKHOUSE__LISTEN="+store, "GNOMON_KAFKA__LISTEN="+kafka), "nice", "-n", "19", bin, "serve", "--roles", "ingest,analyze,console,rehearse")
+		"GNOMON_CLICKHOUSE__LISTEN="+store, "GNOMON_KAFKA__LISTEN="+kafka), bin, "serve", "--roles", "ingest,analyze,console,rehearse")
 	if err != nil {
 		return err
 	}
@@ -212,6 +212,7 @@ func (f *fleet) gnomon(name, bin string) error {
 	if err := until(60*time.Second, name+"'s store and broker are up", func() error { return ready(backAdmin) }); err != nil {
 		return err
 	}
+	yield(back.Process.Pid)
 	t := &target{name: name, addr: proxy, admin: admin}
 	if t.cmd, err = f.spawn(name, cpuTarget, append(common, "GNOMON_DATA_DIR="+filepath.Join(f.dir, name), "GNOMON_ADMIN__ADDR="+admin, "GNOMON_KAFKA__BROKERS="+kafka,
 		"GNOMON_SPOOL__MAX_MB=8192"), bin, "serve", "--roles", "proxy"); err != nil {
@@ -219,6 +220,19 @@ func (f *fleet) gnomon(name, bin string) error {
 	}
 	f.targets = append(f.targets, t)
 	return until(30*time.Second, name+" is ready", func() error { return ready(admin) })
+}
+
+// yield has a process and its children run when their processor has nothing else to
+// do: they share the load's and the stand-in's, and what they took from those would be
+// measured as the target's slowness. Where there is no chrt they do not yield.
+func yield(pid int) {
+	pids := []string{strconv.Itoa(pid)}
+	if children, err := exec.Command("pgrep", "-P", pids[0]).Output(); err == nil {
+		pids = append(pids, strings.Fields(string(children))...)
+	}
+	for _, p := range pids {
+		_ = exec.Command("chrt", "--all-tasks", "--idle", "--pid", "0", p).Run()
+	}
 }
 
 func ready(admin string) error {
@@ -286,6 +300,9 @@ func (f *fleet) stop() {
 	for _, t := range f.targets {
 		end(t.cmd)
 	}
+	if f.portkey != nil {
+		end(f.portkey.cmd)
+	}
 	for _, cmd := range f.backends {
 		end(cmd)
 	}
@@ -293,7 +310,7 @@ func (f *fleet) stop() {
 		end(f.standin.cmd)
 	}
 	_ = os.RemoveAll(f.dir)
-	f.targets, f.backends, f.standin = nil, nil, nil
+	f.targets, f.portkey, f.backends, f.standin = nil, nil, nil, nil
 }
 
 func freeAddr() (string, error) {

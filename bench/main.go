@@ -8,7 +8,7 @@
 // processor to itself; the stand-in provider and the load share the second.
 // gnomon runs as its proxy role alone, with the durable record, capture,
 // classification and decision on; broker, store and the rest run in a second
-// gnomon process on the second processor, in time that the load leaves (nice 19).
+// gnomon process on the second processor, in time that the load leaves (SCHED_IDLE).
 //
 // It measures loopback only, and no provider's work: figures are of the bytes'
 // way through a gateway.

@@ -90,13 +90,17 @@ func against(all map[string][]*sample, name, other string, pick func([]*sample, 
 }
 
 func requests(f *fleet, o *options) error {
-	all, err := interleave(f.targets, o.rounds, func(t *target) (*sample, error) { return t.closed(chat, o.conns, o.length, 0) })
+	targets := f.targets
+	if f.portkey != nil {
+		targets = append(slices.Clip(targets), f.portkey)
+	}
+	all, err := interleave(targets, o.rounds, func(t *target) (*sample, error) { return t.closed(chat, o.conns, o.length, 0) })
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\n### 1 KB requests, %d connections, as fast as they go\n\n", o.conns)
 	fmt.Print("| target | CPU µs a request | with its shipping | requests/s a core | against gin | CPU against ReverseProxy | against nginx | against portkey | requests/s seen | cores used |\n|---|---|---|---|---|---|---|---|---|---|\n")
-	for _, t := range f.targets {
+	for _, t := range targets {
 		s := all[t.name]
 		cpu := least(s, cpuOf)
 		fmt.Printf("| %s | %.1f | %.1f | %.0f | %s | %s | %s | %s | %.0f | %.2f |\n", t.name, cpu, least(s, settledOf), 1e6/cpu, against(all, "gin", t.name, least, cpuOf),
