@@ -68,20 +68,8 @@ func testNode(t *testing.T, with ...func(*config.Config)) *node {
 	for _, f := range with {
 		f(&c)
 	}
-	n, err := newNode(&c, roles{true, true, true, true, true}, slog.New(slog.DiscardHandler), nodeOptions{simulated: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- n.run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the node ended with %v", err)
-		}
-	})
-	until(t, "the node is ready", func() bool { return n.Ready(ctx, "") == nil })
+	n := startNode(t, &c, roles{true, true, true, true, true}, slog.New(slog.DiscardHandler), nodeOptions{simulated: true})
+	until(t, "the node is ready", func() bool { return n.Ready(t.Context(), "") == nil })
 	return n
 }
 

@@ -20,7 +20,13 @@ import (
 // does not answer it serves nevertheless.
 func proxyNode(t *testing.T, c *config.Config, log io.Writer, o nodeOptions) *node {
 	t.Helper()
-	n, err := newNode(c, roles{proxy: true}, slog.New(slog.NewTextHandler(log, nil)), o)
+	return startNode(t, c, roles{proxy: true}, slog.New(slog.NewTextHandler(log, nil)), o)
+}
+
+// startNode starts a node that runs until the test's end.
+func startNode(t *testing.T, c *config.Config, r roles, log *slog.Logger, o nodeOptions) *node {
+	t.Helper()
+	n, err := newNode(c, r, log, o)
 	if err != nil {
 		t.Fatal(err)
 	}
